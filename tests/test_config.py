@@ -1,0 +1,125 @@
+"""A spec is right, or every fault in it is named at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from latentprobe.config import ExperimentSpec, FileTest, parse_spec, read_spec
+from latentprobe.errors import SpecError
+
+MINIMAL: dict[str, Any] = {"name": "x", "data": {"path": "a.csv"}, "backbones": [{"layers": [3]}]}
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """The minimal spec with one value set at a dotted path."""
+    spec = yaml.safe_load(yaml.safe_dump(MINIMAL))
+    *way, last = path.split(".")
+    at: Any = spec
+    for step in way:
+        at = at[int(step)] if step.isdigit() else at.setdefault(step, {})
+    at[last] = value
+    return spec
+
+
+def test_a_minimal_spec_gets_every_default() -> None:
+    spec = parse_spec(MINIMAL)
+    assert spec.pooling == ("max", "mean", "sum", "count", "top20")
+    assert spec.binarize == ("none", 1.0, "auto")
+    assert spec.probe.C == (0.001, 0.01, 0.1, 1.0, 10.0)
+    assert spec.backbones[0].model == "minilm"
+
+
+def test_a_completed_spec_reads_back_as_itself() -> None:
+    spec = parse_spec(changed("data.test", {"path": "b.csv"}))
+    assert isinstance(spec.data.test, FileTest)
+    assert ExperimentSpec.model_validate(spec.model_dump(mode="json")) == spec
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        ("data.lable", "y", "did you mean 'label'"),
+        ("probee", {}, "did you mean 'probe'"),
+        ("probe.C", [-1], "above 0"),
+        ("probe.C", [], "probe.C"),
+        ("probe.C", [1, 1], "twice"),
+        ("probe.C", [float("inf")], "above 0"),
+        ("pooling", ["mx"], "did you mean 'max'"),
+        ("pooling", ["top0"], "a pooling is one of"),
+        ("pooling", ["rollmax"], "a pooling is one of"),
+        ("pooling", [], "pooling"),
+        ("binarize", ["non"], "none, auto or a number"),
+        ("binarize", [-0.5], "at least 0"),
+        ("selection", ["best"], "all, l1 or top{K}"),
+        ("baselines", ["hiden"], "hidden"),
+        ("backbones.0.layers", [-1], "greater than or equal to 0"),
+        ("backbones.0.layers", [], "layers"),
+        ("backbones.0.layers", [3, 3], "twice"),
+        ("backbones.0.tokens", "some", "content"),
+        ("backbones.0.max_norm_ratio", 0.5, "greater than 1"),
+        ("data.test", 1.5, "data.test"),
+        ("data.label", ["one"], "data.label"),
+        ("evaluate.folds", 1, "greater than or equal to 2"),
+        ("evaluate.seed", -1, "evaluate.seed"),
+        ("name", "../up", "name"),
+        ("backbones", [], "backbones"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_place_and_what_is_allowed(path: str, value: Any, told: str) -> None:
+    with pytest.raises(SpecError) as refused:
+        parse_spec(changed(path, value))
+    assert told in str(refused.value)
+
+
+def test_all_faults_are_told_at_once() -> None:
+    spec = changed("data.lable", "y") | {"pooling": ["mx"], "folds": 3}
+    with pytest.raises(SpecError) as refused:
+        parse_spec(spec)
+    for fault in ("data.lable", "pooling.0", "unknown key folds"):
+        assert fault in refused.value.got
+
+
+def test_the_same_place_twice_is_refused() -> None:
+    with pytest.raises(SpecError, match="cannot be used"):
+        parse_spec(MINIMAL | {"backbones": [{"layers": [1, 3]}, {"layers": [3]}]})
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "just words", "", "a: [1", "\x00"])
+def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "s.yaml").write_text(text)
+    with pytest.raises(SpecError):
+        read_spec(tmp_path / "s.yaml")
+
+
+def test_a_missing_spec_and_a_folder_are_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "no.yaml", tmp_path):
+        with pytest.raises(SpecError, match="a spec file was expected"):
+            read_spec(path)
+
+
+def test_yaml_that_would_build_objects_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("name: !!python/object/apply:os.system ['true']\n")
+    with pytest.raises(SpecError, match="not valid YAML"):
+        read_spec(tmp_path / "s.yaml")
+
+
+def test_data_paths_are_relative_to_the_spec(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(changed("data.test", {"path": "t.csv"})))
+    data = read_spec(tmp_path / "s.yaml").data
+    assert data.path == str(tmp_path / "a.csv")
+    assert isinstance(data.test, FileTest) and data.test.path == str(tmp_path / "t.csv")
+
+
+def test_every_field_is_documented() -> None:
+    def fields(model: type) -> list[tuple[str, str | None]]:
+        return [(name, field.description) for name, field in model.model_fields.items()]  # type: ignore[attr-defined]
+
+    from latentprobe import config
+
+    models = [getattr(config, name) for name in config.__all__ if name.endswith(("Spec", "Test"))]
+    assert len(models) >= 6
+    assert not [(model, name) for model in models for name, text in fields(model) if not text]
