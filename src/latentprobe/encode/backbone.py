@@ -1,0 +1,360 @@
+"""A language model up to the deepest layer asked for: texts in, hidden states of the selected tokens out.
+
+Hidden states are taken with hooks on the blocks, never from ``output_hidden_states``, whose entry L is the output of
+block L - 1 and whose last entry has been through the final norm. Blocks after the deepest one are neither loaded nor
+run. Knows nothing of SAEs and poolings.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from torch import nn
+
+from latentprobe.config import BackboneSpec
+from latentprobe.encode.families import find_blocks, find_family, find_site
+from latentprobe.encode.hookpoints import HookPoint
+from latentprobe.encode.model_files import ModelFiles, find_model
+from latentprobe.errors import CorpusError, ModelError, SpecError
+from latentprobe.files import read_json
+
+__all__ = ["Backbone", "Tokens", "choose_device", "choose_dtype", "load_backbone", "shared_backbone"]
+
+#: Padded tokens in one forward pass. Small batches of like length waste little padding and fit in cache.
+BATCH_TOKENS = {"cpu": 4096, "accelerator": 32768}
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """One text as the model reads it."""
+
+    windows: tuple[NDArray[np.int64], ...]
+    """Token ids of each window, special tokens included."""
+    selected: tuple[NDArray[np.bool_], ...]
+    """Which of them are selected, one mask a window."""
+    spans: NDArray[np.int32]
+    """First character and one past the last of each selected token, over all windows, ``[tokens, 2]``."""
+
+    def __len__(self) -> int:
+        """Selected tokens."""
+        return len(self.spans)
+
+
+class Backbone:
+    """A loaded model that stops after its deepest needed block.
+
+    Made by :func:`load_backbone`.
+
+    Attributes:
+        files: where the model came from and what identifies it.
+        spec: what was asked for, with device and dtype decided.
+        d_model: size of the hidden state at ``resid_post``.
+        max_tokens: tokens in one window, special ones included.
+
+    Threads may share one: tokenizing and each forward pass are done by one at a time.
+    """
+
+    def __init__(self, files: ModelFiles, spec: BackboneSpec, model: nn.Module, tokenizer: Any) -> None:
+        self.files = files
+        self.spec = spec
+        self.device = torch.device(spec.device)
+        self.d_model = int(model.config.hidden_size)  # type: ignore[union-attr, arg-type]
+        self.max_tokens = _window_size(files, spec, tokenizer)
+        self._model = model
+        self._tokenizer = tokenizer
+        # Hooks sit on the model itself: a second thread's pass would write into the first one's states.
+        self._lock = threading.Lock()
+        self._family = str(model.config.model_type)  # type: ignore[union-attr]
+        self._blocks = find_blocks(model, self._family)
+        keep = {tokenizer.unk_token_id}  # an unknown word is content
+        self._special_ids = np.array(sorted(set(tokenizer.all_special_ids) - keep), np.int64)
+
+    @property
+    def batch_tokens(self) -> int:
+        """Padded tokens in one forward pass."""
+        return BATCH_TOKENS["cpu" if self.device.type == "cpu" else "accelerator"]
+
+    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+        """Split texts into windows of tokens and mark the selected ones.
+
+        Raises:
+            CorpusError: a text is longer than one window and the spec says ``on_overflow: error``.
+        """
+        if not texts:
+            return []
+        with self._lock:
+            encoded = self._tokenizer(
+                list(texts),
+                truncation=True,
+                max_length=self.max_tokens,
+                return_overflowing_tokens=True,
+                return_special_tokens_mask=True,
+                return_offsets_mapping=True,
+                return_attention_mask=False,
+                padding=False,
+            )
+        windows: list[list[int]] = [[] for _ in texts]
+        for window, row in enumerate(encoded["overflow_to_sample_mapping"]):
+            windows[row].append(window)
+        return [self._tokens(row, own, encoded) for row, own in enumerate(windows)]
+
+    def _tokens(self, row: int, windows: list[int], encoded: Any) -> Tokens:
+        """The windows of one text out of the tokenizer's flat list."""
+        if len(windows) > 1 and self.spec.on_overflow == "error":
+            raise CorpusError(
+                f"texts of at most {self.max_tokens} tokens were expected",
+                got=f"row {row} (counted from 0) takes {len(windows)} windows",
+                fix="set `on_overflow: window` to pool over all windows, or `truncate` to keep the first",
+            )
+        if self.spec.on_overflow == "truncate":
+            windows = windows[:1]
+        ids = [np.asarray(encoded["input_ids"][window], np.int64) for window in windows]
+        masks = [
+            self._select(window_ids, np.asarray(encoded["special_tokens_mask"][window], bool))
+            for window, window_ids in zip(windows, ids, strict=True)
+        ]
+        spans = [
+            np.asarray(encoded["offset_mapping"][window], np.int32).reshape(-1, 2)[mask]
+            for window, mask in zip(windows, masks, strict=True)
+        ]
+        return Tokens(tuple(ids), tuple(masks), np.concatenate(spans))
+
+    def _select(self, ids: NDArray[np.int64], added: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Selected tokens of a window: all, or all but special ones, whether the tokenizer or the user wrote them."""
+        if self.spec.tokens == "all":
+            return np.ones(len(ids), bool)
+        return ~added & ~np.isin(ids, self._special_ids)
+
+    def hidden_states(self, batch: Sequence[Tokens], hooks: Sequence[HookPoint]) -> dict[HookPoint, torch.Tensor]:
+        """Hidden states of the selected tokens of some texts at some hook points, from one pass over the windows.
+
+        Args:
+            batch: tokenized texts, best of similar length.
+            hooks: hook points, none deeper than the layers the backbone was loaded for.
+
+        Returns:
+            For each hook point a float32 tensor ``[selected tokens, d]``: the first text's tokens in reading order,
+            then the second's, and so on.
+        """
+        windows = [(ids, mask) for tokens in batch for ids, mask in zip(tokens.windows, tokens.selected, strict=True)]
+        parts: dict[HookPoint, list[torch.Tensor]] = {hook: [] for hook in hooks}
+        for some in _in_budget(windows, self.batch_tokens):
+            states, selected = self._forward(some, hooks)
+            for hook in hooks:
+                parts[hook].append(states[hook][selected].float())
+        return {hook: torch.cat(tensors) for hook, tensors in parts.items()}
+
+    @torch.inference_mode()
+    def _forward(
+        self, windows: Sequence[tuple[NDArray[np.int64], NDArray[np.bool_]]], hooks: Sequence[HookPoint]
+    ) -> tuple[dict[HookPoint, torch.Tensor], torch.Tensor]:
+        """One forward pass over right-padded windows: ``[windows, length, d]`` a hook, and the selection mask."""
+        longest = max(1, *(len(ids) for ids, _ in windows))  # an empty text may have no token at all
+        ids = np.zeros((len(windows), longest), np.int64)
+        attended = np.zeros((len(windows), longest), np.int64)
+        selected = np.zeros((len(windows), longest), bool)
+        for row, (window_ids, mask) in enumerate(windows):
+            ids[row, : len(window_ids)] = window_ids
+            attended[row, : len(window_ids)] = 1
+            selected[row, : len(window_ids)] = mask
+        with self._lock, self._captured(hooks) as states, contextlib.suppress(_DeepEnough):
+            self._model(
+                input_ids=torch.from_numpy(ids).to(self.device),
+                attention_mask=torch.from_numpy(attended).to(self.device),
+            )
+        return states, torch.from_numpy(selected).to(self.device)
+
+    @contextlib.contextmanager
+    def _captured(self, hooks: Sequence[HookPoint]) -> Iterator[dict[HookPoint, torch.Tensor]]:
+        """Hooks that fill a dict while the model runs and stop it after the deepest block."""
+        states: dict[HookPoint, torch.Tensor] = {}
+        handles = []
+        for hook in hooks:
+            site = find_site(self._blocks, self._family, hook)
+            if hook.site == "attn_z":
+                handles.append(site.register_forward_pre_hook(_keep_input(states, hook)))
+            else:
+                handles.append(site.register_forward_hook(_keep_output(states, hook)))
+        deepest = self._blocks[max(hook.layer for hook in hooks)]
+        handles.append(deepest.register_forward_hook(_stop))
+        try:
+            yield states
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+class _DeepEnough(Exception):
+    """Raised inside the forward pass once the deepest needed block has run."""
+
+
+def _stop(module: nn.Module, args: Any, output: Any) -> None:
+    raise _DeepEnough
+
+
+def _keep_output(states: dict[HookPoint, torch.Tensor], hook: HookPoint) -> Any:
+    def keep(module: nn.Module, args: Any, output: Any) -> None:
+        # Blocks return a plain tensor since transformers 5, a tuple before: indexing a tensor would take batch row 0.
+        states[hook] = output[0] if isinstance(output, tuple) else output
+
+    return keep
+
+
+def _keep_input(states: dict[HookPoint, torch.Tensor], hook: HookPoint) -> Any:
+    def keep(module: nn.Module, args: Any) -> None:
+        states[hook] = args[0]
+
+    return keep
+
+
+def _in_budget(
+    windows: Sequence[tuple[NDArray[np.int64], NDArray[np.bool_]]], budget: int
+) -> Iterator[Sequence[tuple[NDArray[np.int64], NDArray[np.bool_]]]]:
+    """Consecutive windows whose padded size stays within a budget; a single window may exceed it."""
+    start, longest = 0, 0
+    for end, (ids, _) in enumerate(windows):
+        if end > start and max(longest, len(ids)) * (end + 1 - start) > budget:
+            yield windows[start:end]
+            start, longest = end, 0
+        longest = max(longest, len(ids))
+    if windows:
+        yield windows[start:]
+
+
+def load_backbone(spec: BackboneSpec) -> Backbone:
+    """Load a model as far as its deepest needed block, with its tokenizer.
+
+    Raises:
+        ModelError: unknown model or family, weights that do not fit, no fast tokenizer.
+        SpecError: a layer the model does not have, a device that is not there.
+    """
+    files = find_model(spec.model, spec.revision)
+    find_family(str(files.config.get("model_type")))
+    device = choose_device(spec.device)
+    spec = spec.model_copy(update={"device": device, "dtype": choose_dtype(spec.dtype, device, files)})
+    with _quiet_transformers():
+        try:
+            config = transformers.AutoConfig.from_pretrained(files.folder)
+            _keep_blocks(config, max(spec.layers) + 1, files.name)
+            model, loading = transformers.AutoModel.from_pretrained(
+                files.folder,
+                config=config,
+                dtype=getattr(torch, spec.dtype),
+                use_safetensors=True,
+                output_loading_info=True,
+            )
+            tokenizer = transformers.AutoTokenizer.from_pretrained(files.folder)
+        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+            raise ModelError(
+                "the model could not be loaded from its files",
+                got=f"{files.folder}: {str(error).splitlines()[0]}",
+                fix="check that the folder is whole and that this version of transformers knows its family",
+            ) from error
+    # transformers fills what a checkpoint lacks with random numbers; a pooler is never run here, all else counts.
+    absent = [name for name in loading["missing_keys"] if "pooler" not in name]
+    if absent:
+        raise ModelError(
+            f"the weights of {files.name} lack tensors that its config asks for",
+            got=f"{len(absent)} missing, such as {min(absent)}",
+            fix="check that config.json and the weights belong together and that every shard is there",
+        )
+    return Backbone(files, spec, model.eval().to(device), tokenizer)
+
+
+def shared_backbone(spec: BackboneSpec) -> Backbone:
+    """As :func:`load_backbone`, but the last two are kept in memory and given out again.
+
+    For estimators and classifiers, which are cloned, fitted again and kept side by side on the same model. A model
+    whose files have changed since is loaded anew.
+    """
+    files = find_model(spec.model, spec.revision)
+    return _kept_backbone(spec, files.weights_sha256, files.tokenizer_sha256)
+
+
+@functools.lru_cache(maxsize=2)
+def _kept_backbone(spec: BackboneSpec, weights_sha256: str, tokenizer_sha256: str) -> Backbone:
+    return load_backbone(spec)
+
+
+def _keep_blocks(config: Any, n_blocks: int, name: str) -> None:
+    """Shorten a config to its first blocks, so that the others are never loaded."""
+    if n_blocks > config.num_hidden_layers:
+        raise SpecError(
+            f"{name} has layers 0 to {config.num_hidden_layers - 1} (layer L is the output of block L)",
+            got=f"layer {n_blocks - 1}",
+            fix="name a layer it has",
+        )
+    if getattr(config, "layer_types", None):
+        config.layer_types = config.layer_types[:n_blocks]
+    config.num_hidden_layers = n_blocks
+    config.use_cache = False
+
+
+@contextlib.contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Silence transformers' report on the weights of blocks left out on purpose, and put its settings back."""
+    log = transformers.utils.logging
+    verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        log.set_verbosity(verbosity)
+        if bars:
+            log.enable_progress_bar()
+
+
+def choose_device(device: str) -> str:
+    """The device a spec means: ``auto`` is the first CUDA GPU, else Apple's, else the CPU."""
+    if device == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise SpecError(
+            "a device of this machine was expected",
+            got=f"device {device!r}: {str(error).splitlines()[0]}",
+            fix="use `device: auto` or `cpu`",
+        ) from error
+    return device
+
+
+def choose_dtype(dtype: str, device: str, files: ModelFiles) -> str:
+    """The type a spec means: ``auto`` is float32 on a CPU and the checkpoint's own on an accelerator."""
+    if dtype != "auto":
+        return dtype
+    own = files.config.get("dtype") or files.config.get("torch_dtype") or "float32"
+    return "float32" if device == "cpu" else str(own)
+
+
+def _window_size(files: ModelFiles, spec: BackboneSpec, tokenizer: Any) -> int:
+    """Tokens a window: the least that the tokenizer, the position table and the training of the model allow."""
+    limits = [int(tokenizer.model_max_length)]
+    if positions := files.config.get("max_position_embeddings") or files.config.get("n_positions"):
+        # RoBERTa counts positions from pad_token_id + 1, so its table is longer than the text it takes.
+        reserved = tokenizer.pad_token_id + 1 if "roberta" in str(files.config.get("model_type")) else 0
+        limits.append(int(positions) - reserved)
+    sentence = files.folder / "sentence_bert_config.json"
+    if sentence.is_file():
+        limits.append(int(read_json(sentence)["max_seq_length"]))
+    limit = min(limits)
+    if spec.max_tokens is not None and spec.max_tokens > limit:
+        raise SpecError(
+            f"{files.name} takes windows of at most {limit} tokens",
+            got=f"max_tokens: {spec.max_tokens}",
+            fix=f"leave max_tokens out, or set it to {limit} or less",
+        )
+    return spec.max_tokens or limit

@@ -1,0 +1,189 @@
+"""From a backbone spec and texts to stored features: plan the sources, skip what is stored, resume what is not.
+
+Every source has a fingerprint over all that makes its numbers. What the store has under it is not computed again;
+what is missing is computed in one pass, shard by shard, and an interrupted pass goes on at its first missing shard.
+Knows nothing of labels.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from latentprobe.config import HIDDEN_POOLINGS, BackboneSpec
+from latentprobe.encode.backbone import choose_device, choose_dtype, load_backbone
+from latentprobe.encode.featurize import Progress, Source, featurize, shards
+from latentprobe.encode.formats import list_bundled, load_sae
+from latentprobe.encode.hookpoints import HookPoint
+from latentprobe.encode.model_files import MINILM, ModelFiles, find_model
+from latentprobe.encode.sae import SAE
+from latentprobe.errors import SAEError, SpecError
+from latentprobe.store import FeatureStore
+from latentprobe.store.feature_store import fingerprint
+
+__all__ = ["PlannedSource", "extract", "plan_sources", "require_fit"]
+
+#: Raised when the same inputs would give other features than before.
+FEATURES_VERSION = 1
+
+
+@dataclass(frozen=True)
+class PlannedSource:
+    """One source of features and everything that determines its numbers."""
+
+    model: str
+    """The model as the spec names it."""
+    hook: HookPoint
+    sae: SAE | None
+    """None: the hidden state, as a baseline."""
+    poolings: tuple[str, ...]
+    tokens: str
+    made_from: dict[str, Any]
+    """What the fingerprint is taken of."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Name of the matrix in the store."""
+        return fingerprint(self.made_from)
+
+
+def plan_sources(
+    spec: BackboneSpec, poolings: Sequence[str], texts_fingerprint: str, *, hidden: bool
+) -> list[PlannedSource]:
+    """What a backbone spec asks for: for each layer the bare hidden state (if ``hidden``), then its SAEs.
+
+    Raises:
+        ModelError, SAEError, SpecError: something cannot be found, or does not fit the rest. Nothing is computed before.
+    """
+    files = find_model(spec.model, spec.revision)
+    saes = _resolve_saes(spec, files)
+    device = choose_device(spec.device)
+    shared = {
+        "features": FEATURES_VERSION,
+        "texts": texts_fingerprint,
+        **files.identity,
+        "tokens": spec.tokens,
+        "max_norm_ratio": spec.max_norm_ratio,
+        "on_overflow": spec.on_overflow,
+        "max_tokens": spec.max_tokens,
+        "device": device.split(":")[0],
+        "dtype": choose_dtype(spec.dtype, device, files),
+        "libraries": {name: version(name) for name in ("torch", "transformers", "tokenizers", "numpy")},
+        "machine": platform.machine(),
+    }
+    planned = []
+    for layer in spec.layers:
+        hook = HookPoint(layer, spec.hook)
+        wanted: list[tuple[SAE | None, tuple[str, ...]]] = [(sae, tuple(poolings)) for sae in saes if sae.hook == hook]
+        if hidden:
+            wanted.insert(0, (None, HIDDEN_POOLINGS))
+        for sae, own in wanted:
+            made_from = {
+                **shared,
+                "hook": hook.name,
+                "sae": None if sae is None else sae.sha256,
+                "pooling": sorted(own),
+            }
+            planned.append(PlannedSource(spec.model, hook, sae, own, spec.tokens, made_from))
+    return planned
+
+
+def _resolve_saes(spec: BackboneSpec, files: ModelFiles) -> list[SAE]:
+    """Load the SAEs of a spec and refuse those that do not belong to its model, hook or layers."""
+    if spec.saes == "auto":
+        return _bundled_saes(spec, files)
+    saes = [load_sae(reference) for reference in spec.saes]
+    for sae in saes:
+        require_fit(sae, spec, files)
+    return saes
+
+
+def require_fit(sae: SAE, spec: BackboneSpec, files: ModelFiles) -> None:
+    """Refuse an SAE of another hook point or layer than asked for, or for hidden states of another size."""
+    hooks = {HookPoint(layer, spec.hook) for layer in spec.layers}
+    if sae.hook not in hooks:
+        raise SAEError(
+            f"an SAE for {', '.join(sorted(hook.name for hook in hooks))} was expected",
+            got=f"{sae.reference}, trained on {sae.hook.name}",
+            fix=f"add layer {sae.hook.layer} to `layers`, or name an SAE of the layers you ask for",
+        )
+    width = files.config.get("hidden_size") or files.config.get("n_embd") or files.config.get("dim")
+    if spec.hook != "attn_z" and width is not None and sae.d_in != int(width):
+        raise SAEError(
+            f"an SAE for hidden states of size {width} was expected ({files.name})",
+            got=f"{sae.reference}, for size {sae.d_in}" + (f", trained on {sae.model}" if sae.model else ""),
+            fix="name an SAE that was trained on this model",
+        )
+
+
+def _bundled_saes(spec: BackboneSpec, files: ModelFiles) -> list[SAE]:
+    """What ``saes: auto`` means."""
+    bundled = [card for card in list_bundled() if card.model == files.name == MINILM]
+    chosen = [load_sae(card.reference) for card in bundled]
+    chosen = [sae for sae in chosen if sae.hook.layer in spec.layers and sae.hook.site == spec.hook]
+    bare = [layer for layer in spec.layers if layer not in {sae.hook.layer for sae in chosen}]
+    if bare:
+        raise SpecError(
+            f"`saes: auto` takes the SAEs that come with latentprobe; layer {bare[0]} of {files.name} has none",
+            got=f"model {spec.model}, layers {list(spec.layers)}, hook {spec.hook}",
+            fix="list references under `saes:`; `latentprobe saes list` shows what there is",
+        )
+    return chosen
+
+
+def extract(
+    spec: BackboneSpec,
+    planned: Sequence[PlannedSource],
+    texts: Sequence[str],
+    ids: Sequence[str],
+    store: FeatureStore,
+    *,
+    progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
+) -> int:
+    """Compute and store what is missing of the planned sources, all of it from one pass over the texts.
+
+    Args:
+        spec: the backbone.
+        planned: what :func:`plan_sources` gave for it.
+        texts, ids: the rows.
+        store: where features go.
+        progress: called with rows done and rows in all.
+        say: called with one sentence about model, device and type when a model is loaded.
+
+    Returns:
+        Number of rows that went through the model; 0 when all was stored.
+    """
+    missing = [source for source in planned if source.fingerprint not in store]
+    if not missing:
+        return 0
+    backbone = load_backbone(spec)
+    if say is not None:
+        say(f"{spec.model} on {backbone.spec.device} in {backbone.spec.dtype}, {backbone.max_tokens} tokens a window")
+    done = passed = 0
+
+    def advance(rows: int) -> None:
+        nonlocal done
+        done += rows
+        if progress is not None:
+            progress(done, len(texts))
+
+    saes = {source.fingerprint: source.sae and source.sae.to(backbone.device) for source in missing}
+    cut = shards(texts)
+    for number, rows in enumerate(cut):
+        todo = [source for source in missing if not store.shard_path(source.fingerprint, number).is_file()]
+        if todo:
+            part = slice(rows.start, rows.stop)
+            sources = [Source(source.hook, saes[source.fingerprint], source.poolings) for source in todo]
+            pooled = featurize(texts[part], ids[part], backbone, sources, progress=advance)
+            for source, features in zip(todo, pooled, strict=True):
+                store.write_shard(source.fingerprint, number, features)
+            passed += len(rows)
+        else:
+            advance(len(rows))
+    for source in missing:
+        store.finish(source.fingerprint, source.made_from, len(cut))
+    return passed
