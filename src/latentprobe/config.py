@@ -81,6 +81,8 @@ class FileTest(Frozen):
 
     path: str
     """File of the test rows."""
+    labels_path: str | None = None
+    """For a text file with one row a line: the file with one label a line."""
 
 
 class ColumnTest(Frozen):
@@ -98,7 +100,7 @@ class DataSpec(Frozen):
     path: str
     """A CSV, TSV, JSON, JSON Lines (each also .gz), Parquet or text file, or `hf:org/name[:config][:split]`."""
     text: str = "text"
-    """Column with the text."""
+    """Column with the text; its number from 0 in a file without a header."""
     label: str | Annotated[tuple[str, ...], Field(min_length=2), Unique] = "label"
     """Column with the label; or several columns of 0/1, which make a multi-label task."""
     labels_path: str | None = None
@@ -106,13 +108,13 @@ class DataSpec(Frozen):
     group: str | None = None
     """Column whose rows must stay on one side of every split: author, template, pair."""
     id: str | None = None
-    """Column with unique row names. Default: the row's number."""
+    """Column with unique row names. Default: the row's number from 0, or its key in a JSON object of objects."""
     positive: str | None = None
     """For two classes, the one that is scored and flagged. Default: the last in sorted order."""
     test: Annotated[float, Field(gt=0, lt=1)] | FileTest | ColumnTest = 0.2
     """Share of rows to test on; or where the given test part is."""
     on_leak: Literal["refuse", "move"] = "refuse"
-    """When a text stands on both sides of a given split: refuse, or move its training copies to the test side."""
+    """When a text or a group stands on both sides of a given split: refuse, or move its training copies to the test side."""
 
 
 class BackboneSpec(Frozen):
@@ -282,5 +284,6 @@ def _relative_to(spec: ExperimentSpec, folder: Path) -> ExperimentSpec:
     if data.labels_path is not None:
         changes["labels_path"] = resolve(data.labels_path)
     if isinstance(data.test, FileTest):
-        changes["test"] = FileTest(path=resolve(data.test.path))
+        labels = data.test.labels_path
+        changes["test"] = FileTest(path=resolve(data.test.path), labels_path=labels and resolve(labels))
     return spec.model_copy(update={"data": data.model_copy(update=changes)})

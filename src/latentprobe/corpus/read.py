@@ -1,0 +1,190 @@
+"""From a spec, or from values in memory, to a checked corpus. Knows no file format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentprobe.config import ColumnTest, DataSpec, FileTest
+from latentprobe.corpus.corpus import Corpus
+from latentprobe.corpus.names import groups_of, ids_of, numbered, require_unique
+from latentprobe.corpus.sources import read_lines, read_table
+from latentprobe.corpus.split import absent_from_test, marked, require_rows_for_folds, without_leaks
+from latentprobe.corpus.table import Table, no_rows
+from latentprobe.corpus.target import target_of
+from latentprobe.corpus.texts import texts_of
+from latentprobe.errors import CorpusError
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Values as they came: there is one for each row, and nothing else is known of them yet."""
+
+    ids: tuple[str, ...]
+    texts: Sequence[object]
+    labels: Mapping[str, Sequence[object]]
+    groups: Sequence[object] | None
+    given_test: NDArray[np.bool_] | None = None
+    text_column: str = "texts"
+    group_column: str = "groups"
+
+
+def read_corpus(data: DataSpec, *, folds: int = 2) -> Corpus:
+    """Read the labelled rows a spec describes, and check them.
+
+    Rows keep the order of their file; those of a test file follow the others. Ids are the named column, else the keys
+    of a JSON object of objects, else row numbers from 0 ("0", "1", ...; "test-0", ... in the test file).
+
+    Args:
+        data: where the rows are and what their columns mean.
+        folds: how many folds the training part will be cut into; each class must have a row for each.
+
+    Raises:
+        CorpusError: anything that would make a number wrong later; the message says what to do.
+        MissingExtraError: an `hf:` reference without the `datasets` package.
+    """
+    table = _read_part(data, data.path, data.labels_path)
+    ids = _ids(table, data.id)
+    given_test = None
+    if isinstance(data.test, FileTest):
+        test_table = _read_part(data, data.test.path, data.test.labels_path)
+        given_test = np.arange(len(table) + len(test_table)) >= len(table)
+        ids += _ids(test_table, data.id, prefix="test-")
+        table = table.followed_by(test_table)
+    elif isinstance(data.test, ColumnTest):
+        given_test = marked(table.columns[data.test.column], ids, column=data.test.column, value=data.test.value)
+    rows = _Rows(
+        ids=ids,
+        texts=table.columns[data.text],
+        labels={column: table.columns[column] for column in _label_columns(data)},
+        groups=None if data.group is None else table.columns[data.group],
+        given_test=given_test,
+        text_column=data.text,
+        group_column=data.group or "",
+    )
+    share = data.test if isinstance(data.test, float) else 0.0
+    return _checked(rows, _name(data.path), data.positive, folds=folds, share=share, on_leak=data.on_leak)
+
+
+def corpus_from(
+    texts: Sequence[str],
+    labels: Sequence[Any] | Mapping[str, Sequence[Any]],
+    *,
+    ids: Sequence[Any] | None = None,
+    groups: Sequence[Any] | None = None,
+    positive: str | None = None,
+    name: str = "texts",
+) -> Corpus:
+    """A corpus of texts and labels in memory, under the same checks as one that is read.
+
+    Args:
+        texts: one a row.
+        labels: one a row; or label name -> 0, 1 or None a row, for a multi-label task.
+        ids: unique row names. Default: row numbers from 0.
+        groups: rows of one group stay on one side of every split.
+        positive: of two classes, the one that is scored and flagged. Default: the last in sorted order.
+        name: what to call the corpus.
+
+    Raises:
+        CorpusError: a bare string, lengths that differ, or what `read_corpus` refuses.
+
+    >>> corpus_from(["good", "bad", "fine", "awful"], [1, 0, 1, 0]).target.classes
+    ('0', '1')
+    """
+    if isinstance(texts, str) or isinstance(labels, str):
+        raise CorpusError("a list of texts and one of labels were expected", got="a bare string", fix="write [text]")
+    columns = dict(labels) if isinstance(labels, Mapping) else {"labels": labels}
+    lengths = {"texts": len(texts), **{column: len(values) for column, values in columns.items()}}
+    lengths |= {what: len(values) for what, values in (("ids", ids), ("groups", groups)) if values is not None}
+    if not columns or len(set(lengths.values())) > 1:
+        raise CorpusError(
+            "texts, labels, ids and groups must have one value for each row",
+            got=", ".join(f"{n} {what}" for what, n in lengths.items()),
+            fix="give all of them for the same rows, in the same order",
+        )
+    if not len(texts):
+        raise no_rows(name)
+    names = numbered(len(texts)) if ids is None else ids_of(ids, column="ids")
+    return _checked(_Rows(names, texts, columns, groups), name, positive)
+
+
+def read_texts(
+    path: str | Path, *, text: str = "text", id: str | None = None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Ids and texts of a file without labels, in its order. A missing text is the empty one.
+
+    Args:
+        path: any file or reference that `read_corpus` takes; of a .txt file, each line is a text.
+        text: column with the texts.
+        id: column with unique row names. Default: as in `read_corpus`.
+
+    Raises:
+        CorpusError: the file cannot be read, a column is missing, an id is missing or stands twice.
+    """
+    table = read_table(str(path), [text] if id is None else [text, id])
+    ids = _ids(table, id)
+    require_unique(ids)
+    return ids, texts_of(table.columns[text], ids, column=text)[0]
+
+
+def _checked(
+    rows: _Rows,
+    name: str,
+    positive: str | None,
+    *,
+    folds: int = 2,
+    share: float = 0.0,
+    on_leak: Literal["refuse", "move"] = "refuse",
+) -> Corpus:
+    """Every check that does not depend on where the rows came from."""
+    ids = rows.ids
+    require_unique(ids)
+    texts, notes = texts_of(rows.texts, ids, column=rows.text_column)
+    target = target_of(rows.labels, ids, positive=positive)
+    if target.kind == "multilabel" and (unlabelled := int(np.isnan(target.y).all(axis=1).sum())):
+        notes.append(f"Rows without any label, left out of fit and score: {unlabelled:,}.")
+    groups = None
+    if rows.groups is not None:
+        groups, more = groups_of(rows.groups, ids, column=rows.group_column)
+        notes += more
+    given_test = rows.given_test
+    if given_test is not None:
+        given_test, more = without_leaks(given_test, ids=ids, texts=texts, groups=groups, on_leak=on_leak)
+        notes += more + absent_from_test(target, given_test)
+    require_rows_for_folds(target, given_test, share=share, folds=folds)
+    return Corpus(name, ids, texts, target, groups, given_test, tuple(notes))
+
+
+def _read_part(data: DataSpec, path: str, labels_path: str | None) -> Table:
+    """The columns of a spec from the training or the test file."""
+    if labels_path is None:
+        split = data.test.column if isinstance(data.test, ColumnTest) else None
+        wanted = [data.text, *_label_columns(data), data.group, data.id, split]
+        return read_table(path, [column for column in wanted if column is not None])
+    if not isinstance(data.label, str) or data.group or data.id or isinstance(data.test, ColumnTest):
+        raise CorpusError(
+            "a text file with a labels file has no columns for groups, ids, several labels or the split",
+            got=f"{path} with labels_path",
+            fix="leave those keys out, or write texts and labels into one CSV",
+        )
+    return read_lines(path, labels_path, text=data.text, label=data.label)
+
+
+def _label_columns(data: DataSpec) -> tuple[str, ...]:
+    return (data.label,) if isinstance(data.label, str) else data.label
+
+
+def _name(path: str) -> str:
+    """What to call the corpus: the file's name without its endings, or the reference without its prefix."""
+    return path.removeprefix("hf:") if path.startswith("hf:") else Path(path).name.split(".")[0]
+
+
+def _ids(table: Table, column: str | None, *, prefix: str = "") -> tuple[str, ...]:
+    if column is not None:
+        return ids_of(table.columns[column], column=column)
+    return table.keys or numbered(len(table), prefix=prefix)

@@ -1,0 +1,120 @@
+"""The test part where the data themselves give it, what may not stand on both sides of it, and what each must hold.
+
+Knows nothing of how a split is drawn where none is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentprobe.corpus.names import names_of
+from latentprobe.corpus.target import Target
+from latentprobe.corpus.texts import normalized
+from latentprobe.corpus.wording import counted, listed
+from latentprobe.errors import CorpusError, nearest
+
+
+def marked(values: Sequence[object], ids: Sequence[str], *, column: str, value: str) -> NDArray[np.bool_]:
+    """True, [n], on the rows that a column marks as test rows; rows where it is empty train.
+
+    Raises:
+        CorpusError: no row has that value, or every row has it; or the column does not hold names.
+    """
+    names = names_of(values, ids, column=column, what="parts")
+    test = np.array([name == value for name in names], dtype=np.bool_)
+    if test.any() and not test.all():
+        return test
+    there = sorted({name for name in names if name is not None})
+    raise CorpusError(
+        f"the column {column!r} must have both test rows and others",
+        got=f"{value!r} in {'every' if test.any() else 'no'} row; the values there are: {listed(there, limit=20)}",
+        fix=f"set `test: {{column: {column}, value: ...}}` to the value of the test rows{nearest(value, there)}",
+    )
+
+
+def without_leaks(
+    test: NDArray[np.bool_],
+    *,
+    ids: Sequence[str],
+    texts: Sequence[str],
+    groups: Sequence[str] | None,
+    on_leak: Literal["refuse", "move"],
+) -> tuple[NDArray[np.bool_], list[str]]:
+    """A given test part, [n], that shares no text and no group with the training part, and what was done for it.
+
+    Empty texts are no copies of each other. With ``move``, a training row goes to the test side if its text or its
+    group stands there, and then so does what shares a text or group with that row, until nothing is left to move.
+
+    Raises:
+        CorpusError: something stands on both sides and ``on_leak`` is ``refuse``.
+    """
+    keys: dict[str, Sequence[str]] = {"text": [normalized(text) for text in texts]}
+    if groups is not None:
+        keys["group"] = groups
+    if on_leak == "refuse":
+        _refuse(keys, test, ids)
+    settled = test
+    while (leaking := _leaking(keys, settled)).any():
+        settled = settled | leaking
+    moved = int(settled.sum() - test.sum())
+    if not moved:
+        return test, []
+    what = " or ".join(keys)
+    return settled, [f"{counted(moved, 'training row')} moved to the test side, where the same {what} stands."]
+
+
+def _refuse(keys: Mapping[str, Sequence[str]], test: NDArray[np.bool_], ids: Sequence[str]) -> None:
+    for what, values in keys.items():
+        leaking = np.flatnonzero(_leaking({what: values}, test))
+        if len(leaking):
+            raise CorpusError(
+                f"the same {what} stands on both sides of the given split",
+                got=f"{counted(len(leaking), 'training row')} with a {what} of the test part: "
+                + listed(ids[int(row)] for row in leaking),
+                fix="`on_leak: move` takes those rows to the test side; or remove them from one side",
+            )
+
+
+def _leaking(keys: Mapping[str, Sequence[str]], test: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Training rows, [n], of which one key also stands on the test side."""
+    leaking = np.zeros_like(test)
+    for values in keys.values():
+        tested = {value for value, is_test in zip(values, test, strict=True) if is_test and value}
+        leaking |= np.array([value in tested for value in values], dtype=np.bool_)
+    return leaking & ~test
+
+
+def absent_from_test(target: Target, test: NDArray[np.bool_]) -> list[str]:
+    """A sentence on the classes a given test part has no row of: they cannot be scored there."""
+    absent = [name for name, n in target.counts(test).items() if not n]
+    return [f"The test part has no row of {listed(absent)}."] if absent else []
+
+
+def require_rows_for_folds(target: Target, test: NDArray[np.bool_] | None, *, share: float, folds: int) -> None:
+    """Refuse a class that cannot stand in every fold of the training part.
+
+    Args:
+        target: the labels.
+        test: the given test part, [n], or None where a share of the rows is drawn for it.
+        share: that share, of each class.
+        folds: how many folds the training part is cut into.
+
+    Raises:
+        CorpusError: naming the classes and their numbers of training rows.
+    """
+    if test is None:
+        counts = {name: n - round(n * share) for name, n in target.counts().items()}
+    else:
+        counts = target.counts(~test)
+    short = sorted((n, name) for name, n in counts.items() if n < folds)
+    if short:
+        raise CorpusError(
+            f"each class needs at least {folds} training rows, one for each fold",
+            got=f"{len(short)} of {len(counts)} have fewer: {listed(name for _, name in short)} "
+            f"(the first has {short[0][0]})",
+            fix="add rows, join or leave out those classes, or ask for fewer folds",
+        )
