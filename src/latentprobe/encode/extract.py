@@ -121,9 +121,9 @@ def require_fit(sae: SAE, spec: BackboneSpec, files: ModelFiles) -> None:
 
 def _bundled_saes(spec: BackboneSpec, files: ModelFiles) -> list[SAE]:
     """What ``saes: auto`` means."""
-    bundled = [card for card in list_bundled() if card.model == files.name == MINILM]
-    chosen = [load_sae(card.reference) for card in bundled]
-    chosen = [sae for sae in chosen if sae.hook.layer in spec.layers and sae.hook.site == spec.hook]
+    hooks = {HookPoint(layer, spec.hook).name for layer in spec.layers}
+    cards = [card for card in list_bundled() if card.model == files.name == MINILM and card.hook in hooks]
+    chosen = [load_sae(card.reference) for card in cards]
     bare = [layer for layer in spec.layers if layer not in {sae.hook.layer for sae in chosen}]
     if bare:
         raise SpecError(

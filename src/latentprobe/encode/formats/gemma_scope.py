@@ -1,0 +1,103 @@
+"""Gemma Scope 1, the residual-stream SAEs of Gemma 2: one ``params.npz`` a folder and no config.
+
+Model, layer and width stand in the folder's path only, so the path must be the repository's own, part by part. Knows
+nothing of where the folder came from.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from latentprobe.encode.formats.place import Facts, Place
+from latentprobe.encode.hookpoints import HookPoint
+
+if TYPE_CHECKING:  # torch is imported when weights are read, not when facts are
+    from latentprobe.encode.sae import SAE
+
+__all__ = ["FILES", "facts", "load"]
+
+(WEIGHTS,) = FILES = ("params.npz",)
+
+_D_MODEL = {"2b": 2304, "9b": 3584, "27b": 4608}
+_WIDTHS = {
+    "4k": 2**12,
+    "16k": 2**14,
+    "32k": 2**15,
+    "65k": 2**16,
+    "131k": 2**17,
+    "262k": 2**18,
+    "524k": 2**19,
+    "1m": 2**20,
+}
+_PATH = re.compile(
+    r"(?:.*/)?gemma-scope-(?P<size>2b|9b|27b)-(?P<tuning>pt|it)-(?P<site>[a-z]+)"
+    r"/(?P<layer>embedding|layer_(?:0|[1-9]\d?))/width_(?P<width>\w+)/average_l0_\d+"
+)
+
+
+def facts(place: Place) -> Facts:
+    """What the path says of the SAE.
+
+    Raises:
+        SAEError: the path is not that of a residual-stream SAE of Gemma Scope 1.
+    """
+    match = _PATH.fullmatch(place.origin)
+    if match is None or match["width"] not in _WIDTHS:
+        raise place.refusal(
+            "the path of a params.npz tells its model, layer and width",
+            got=place.origin,
+            fix="keep the repository's names: .../gemma-scope-2b-pt-res/layer_12/width_16k/average_l0_82",
+        )
+    if match["site"] != "res" or match["layer"] == "embedding":
+        raise place.refusal(
+            "residual-stream SAEs of Gemma Scope are read",
+            got=f"{match['site']} at {match['layer']}",
+            fix="use one of a repository that ends in -res, of some layer",
+        )
+    return Facts(
+        architecture="jumprelu",
+        d_in=_D_MODEL[match["size"]],
+        width=_WIDTHS[match["width"]],
+        hook=HookPoint(int(match["layer"].removeprefix("layer_")), "resid_post"),
+        model=f"google/gemma-2-{match['size']}" + ("-it" if match["tuning"] == "it" else ""),
+    )
+
+
+def load(place: Place, *, decoder: bool) -> SAE:
+    """The SAE of a folder. Its encoder does not subtract ``b_dec``.
+
+    Raises:
+        SAEError: as :func:`facts`, or the weights are damaged or of another size than the path says.
+    """
+    from latentprobe.encode.formats.tensors import open_npz
+    from latentprobe.encode.sae import SAE, Threshold
+
+    known = facts(place)
+    tensors = open_npz(place, WEIGHTS)
+    d_in, width = known.d_in, known.width
+    shapes = {
+        "W_enc": (d_in, width),
+        "W_dec": (width, d_in),
+        "b_dec": (d_in,),
+        "b_enc": (width,),
+        "threshold": (width,),
+    }
+    tensors.prove(shapes, optional=["scaling_factor"])
+    if "scaling_factor" in tensors.headers and bool((tensors.read("scaling_factor") != 1).any()):
+        raise place.refusal(
+            "Gemma Scope does not rescale its latents",
+            got="a scaling_factor other than 1",
+            fix="use the files as published",
+        )
+    return SAE(
+        reference=place.reference,
+        sha256=place.sha256(FILES),
+        hook=known.hook,
+        model=known.model,
+        W_enc=tensors.read("W_enc"),
+        b_enc=tensors.read("b_enc"),
+        activation=Threshold(tensors.read("threshold")),
+        W_dec=tensors.read("W_dec") if decoder else None,
+        b_dec=tensors.read("b_dec") if decoder else None,
+    )
