@@ -58,7 +58,7 @@ def test_contributions_and_the_intercept_sum_to_the_decision(
     classifier = Classifier(bundle, device="cpu")
     values = classifier.decision_function(TEXTS)
     shown = 0
-    for text, value, decision in zip(TEXTS, values, classifier.decide(TEXTS, explain=1000), strict=True):
+    for value, decision in zip(values, classifier.decide(TEXTS, explain=1000), strict=True):
         towards = 0 if kind == "binary" else int(np.argmax(list(decision["probabilities"].values())))
         parts = [feature["contribution"] for feature in decision["features"]]
         assert sum(parts) + bundle.probe.intercept[towards] == pytest.approx(value[towards], abs=1e-6)
@@ -198,8 +198,6 @@ def test_positive_weights_speak_for_the_positive_class_and_the_strongest_come_fi
         for feature in everything:
             place = probe.features.tolist().index(feature["feature"])
             assert feature["weight"] == probe.weights[0, place]
-    without = np.zeros_like(probe.weights)
-    assert not np.array_equal(without, probe.weights)
 
 
 @pytest.mark.parametrize("pooling", ["max", "top3", "last"])

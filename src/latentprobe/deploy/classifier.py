@@ -130,6 +130,32 @@ class Classifier:
         """Names of the classes; of two, the second is the one that is scored and flagged."""
         return self.bundle.manifest.classes
 
+    @property
+    def backbone(self) -> Backbone:
+        """The language model: loaded on first use, and proven to be the one the classifier was fitted with.
+
+        Raises:
+            ModelError: it cannot be found.
+            BundleError: it is another one.
+        """
+        if self._backbone is None:
+            spec = self.bundle.backbone
+            spec = spec.model_copy(update={"device": self._device})
+            if self._model is not None:
+                spec = spec.model_copy(update={"model": self._model, "revision": None})
+            fitted = self.bundle.manifest.backbone.identity.model_dump()
+            found = find_model(spec.model, spec.revision).identity
+            different = [name for name in ("config", "weights", "tokenizer") if found[name] != fitted[name]]
+            if different:
+                raise BundleError(
+                    f"a classifier goes with the very model it was fitted with, {fitted['model']}",
+                    got=f"{spec.model} with other {' and '.join(different)}",
+                    fix="get that model here and name its folder: Classifier.load(path, model=...); or fit anew",
+                )
+            self._backbone = shared_backbone(spec)
+            self.bundle = self.bundle.to(self._backbone.device)
+        return self._backbone
+
     def predict(self, texts: Iterable[str]) -> list[str] | list[list[str]]:
         """The label of each text, in order; of a multi-label task, the list of those that apply.
 
@@ -151,7 +177,7 @@ class Classifier:
         """Decision values ``[n, K]`` before calibration; K = 1 for two classes, positive for the second."""
         given = checked_texts(texts)
         values = np.empty((len(given), len(self.bundle.probe.intercept)))
-        for batch in encode_texts(given, self._loaded(), self.bundle):
+        for batch in encode_texts(given, self.backbone, self.bundle):
             values[batch.rows] = self.bundle.probe.decision(batch.pooled)
         return values
 
@@ -190,7 +216,7 @@ class Classifier:
         self, texts: Iterator[str], names: Iterator[str], explain: int, *, endless: bool
     ) -> Iterator[Decision]:
         for part_names, part in _parts(texts, names, endless=endless):
-            backbone = self._loaded()
+            backbone = self.backbone
             clean = texts_of(part, part_names, column="texts")[0]
             decided: dict[int, Decision] = {}
             for batch in encode_texts(clean, backbone, self.bundle):
@@ -210,26 +236,6 @@ class Classifier:
                 decision["features"] = evidence_for(texts[row], batch, place, towards, self.bundle, explain)
             decided[row] = decision
         return decided
-
-    def _loaded(self) -> Backbone:
-        """The model, proven to be the one the classifier was fitted with."""
-        if self._backbone is None:
-            spec = self.bundle.backbone
-            spec = spec.model_copy(update={"device": self._device})
-            if self._model is not None:
-                spec = spec.model_copy(update={"model": self._model, "revision": None})
-            fitted = self.bundle.manifest.backbone.identity.model_dump()
-            found = find_model(spec.model, spec.revision).identity
-            different = [name for name in ("config", "weights", "tokenizer") if found[name] != fitted[name]]
-            if different:
-                raise BundleError(
-                    f"a classifier goes with the very model it was fitted with, {fitted['model']}",
-                    got=f"{spec.model} with other {' and '.join(different)}",
-                    fix="get that model here and name its folder: Classifier.load(path, model=...); or fit anew",
-                )
-            self._backbone = shared_backbone(spec)
-            self.bundle = self.bundle.to(self._backbone.device)
-        return self._backbone
 
 
 def _parts(texts: Iterator[str], names: Iterator[str], *, endless: bool) -> Iterator[tuple[list[str], list[str]]]:

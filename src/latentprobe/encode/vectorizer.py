@@ -113,9 +113,8 @@ class SAEVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # s
             CorpusError: a bare string, or a value that is no text.
             ModelError: the model or the SAE is not the one it was fitted with (after unpickling elsewhere).
         """
-        texts = checked_texts(X)
         backbone, sae = self.loaded()
-        return pooled_rows(texts, backbone, sae, self.pooling)
+        return pooled_rows(checked_texts(X), backbone, sae, self.pooling)
 
     def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
         """Names of the columns, such as ``minilm-l3-4k/123``: the SAE's reference and the number of the feature in it.
@@ -239,7 +238,8 @@ def checked_texts(values: Iterable[str]) -> tuple[str, ...]:
     Raises:
         CorpusError: a bare string, a mapping or table (whose keys would be taken for texts), a value that is no text.
     """
-    if isinstance(values, str | bytes | Mapping) or getattr(values, "ndim", 1) != 1:
+    is_list = isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping)
+    if not is_list or getattr(values, "ndim", 1) != 1:
         kind = "a bare string" if isinstance(values, str) else type(values).__name__
         raise CorpusError(
             "a list of texts was expected",

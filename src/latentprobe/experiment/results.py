@@ -59,8 +59,8 @@ def _details(row: Mapping[str, Any], detail: Detail) -> dict[str, Any]:
     return {
         "per_class": detail.per_class,
         "confusion": None if detail.confusion is None else detail.confusion.tolist(),
-        **{score: row[score] for score in ("roc_auc", "average_precision", "brier", "ece", "ece_uncalibrated")},
-        "recall_at_fpr": {"0.01": row["recall_at_fpr_1"], "0.05": row["recall_at_fpr_5"]},
+        **{score: row.get(score) for score in ("roc_auc", "average_precision", "brier", "ece", "ece_uncalibrated")},
+        "recall_at_fpr": {"0.01": row.get("recall_at_fpr_1"), "0.05": row.get("recall_at_fpr_5")},
     }
 
 

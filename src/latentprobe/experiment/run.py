@@ -176,7 +176,7 @@ def _bundle(
         target=target,
         calibration=evaluation.calibration,
         labels=labels,
-        metrics={metric: row[metric] for metric in METRICS} | {"measured": measured},
+        metrics={metric: row.get(metric) for metric in METRICS} | {"measured": measured},
         card=card_for(plan.corpus.name, target, measured=measured, notes=plan.corpus.notes),
     )
 
