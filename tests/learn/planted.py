@@ -16,7 +16,7 @@ def labels(n: int, k: int = 2, seed: int = 0) -> Target:
 
 
 def sparse_rows(y: NDArray[np.int64], width: int = 200, planted: int = 5, seed: int = 0) -> sp.csr_matrix:
-    """Heavy-tailed sparse rows; features ``planted * c`` to ``planted * (c + 1)`` fire four times as often in class c."""
+    """Heavy-tailed sparse rows; class c has features that fire four times as often in it, from ``planted * c`` on."""
     rng = np.random.default_rng(seed)
     rate = np.full((len(y), width), 0.1)
     for c in range(int(y.max()) + 1):

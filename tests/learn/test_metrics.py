@@ -101,6 +101,13 @@ def test_calibration_error_is_the_definition_of_guo_et_al() -> None:
     assert metrics.expected_calibration_error(target, p) == pytest.approx(expected)
 
 
+def test_a_confidence_on_the_edge_belongs_to_the_bin_below() -> None:
+    target = Target("binary", ("no", "yes"), np.array([0, 1]))
+    edge = 9 / 15
+    p = np.array([[edge, 1 - edge], [edge + 0.01, 0.39]])  # one right, one wrong: in one bin they would make up
+    assert metrics.expected_calibration_error(target, p) == pytest.approx((1 - edge + edge + 0.01) / 2)
+
+
 def test_calibration_error_of_a_sure_and_right_model_is_none_and_of_a_sure_and_wrong_one_is_all() -> None:
     target = labels(40, 2)
     sure = np.eye(2)[target.y]

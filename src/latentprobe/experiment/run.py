@@ -1,7 +1,7 @@
 """One experiment, whole: read, extract, compare, keep the best as a classifier, write the run directory.
 
-The directory appears at once, when everything in it is done; features that were finished before an interruption are in
-the store, and the same command goes on from there.
+The directory appears at once, when everything in it is done; features and fits that were finished before an
+interruption are in the store, and the same command goes on from there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from latentprobe.explain.evidence import class_evidence
 from latentprobe.files import atomic_folder, require_writable, write_json, write_text
 from latentprobe.learn import Evaluation, Split, evaluate, split, units_of
 from latentprobe.report import write_report
-from latentprobe.store import SparseFeatures
+from latentprobe.store import OutcomeStore, SparseFeatures
 
 __all__ = ["run_experiment"]
 
@@ -103,6 +103,7 @@ def _evaluate(plan: Plan, parts: Split, jobs: int | None, reporter: Reporter) ->
         plan.spec.probe,
         plan.spec.evaluate,
         jobs=jobs,
+        memory=OutcomeStore(plan.store.root / "outcomes"),
         progress=advance,
     )
 

@@ -12,9 +12,10 @@ Works on arrays and lists of texts. Knows nothing of tokens, language models or 
 from __future__ import annotations
 
 from latentprobe.learn.calibration import Calibration, calibrate
-from latentprobe.learn.evaluate import Comparison, Detail, Evaluation, Representation, evaluate
+from latentprobe.learn.evaluate import Comparison, Evaluation, Representation, evaluate
 from latentprobe.learn.intervals import Difference
 from latentprobe.learn.metrics import threshold_at_fpr
+from latentprobe.learn.outcome import Detail
 from latentprobe.learn.probes import Chosen, FittedProbe, Recipe, choose
 from latentprobe.learn.splits import Split, inner_folds, split, units_of
 

@@ -14,20 +14,19 @@ import joblib
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from latentprobe.config import EvaluateSpec, ProbeSpec
 from latentprobe.corpus import Target
 from latentprobe.errors import SpecError, StoreError
 from latentprobe.learn.baselines import Features
-from latentprobe.learn.calibration import Calibration, calibrate
-from latentprobe.learn.decisions import labels_of
+from latentprobe.learn.calibration import Calibration
 from latentprobe.learn.intervals import Difference, bootstrap_macro_f1, holm, interval, paired_difference
-from latentprobe.learn.metrics import confusion_matrix, expected_calibration_error, per_class, scores
-from latentprobe.learn.probes import FittedProbe, Recipe, choose, take_rows
-from latentprobe.learn.splits import Folds, Split, inner_folds
+from latentprobe.learn.outcome import Detail, Outcome, Task, work_out
+from latentprobe.learn.probes import FittedProbe, Recipe
+from latentprobe.learn.splits import Split, inner_folds
+from latentprobe.store import OutcomeStore
 
-__all__ = ["Comparison", "Detail", "Evaluation", "Representation", "evaluate"]
+__all__ = ["Comparison", "Evaluation", "Representation", "evaluate"]
 
 
 @dataclass(frozen=True)
@@ -47,21 +46,6 @@ class Representation:
     selection: str = "all"
     columns: Mapping[str, Any] = field(default_factory=dict)
     """What identifies it in the table: model, layer, sae, width, tokens, pooling, binarize, selection."""
-
-
-@dataclass(frozen=True, eq=False)
-class Detail:
-    """Test predictions of one representation."""
-
-    predicted: NDArray[np.int64]
-    """Codes, [n_test]; multi-label: 0 or 1, [n_test, K]."""
-    probabilities: NDArray[np.float64]
-    """Calibrated, [n_test, classes]; multi-label: of each label, [n_test, K]. A binary label is the sign of the
-    decision, so a positive row may have a probability below one half: see ``Calibration.thresholds``."""
-    per_class: list[dict[str, Any]]
-    """Precision, recall, F1 and support of each class."""
-    confusion: NDArray[np.int64] | None
-    """Rows of class i predicted as j, [K, K]; None for a multi-label task."""
 
 
 @dataclass(frozen=True)
@@ -106,31 +90,16 @@ class Evaluation:
 
 
 @dataclass(frozen=True, eq=False)
-class _Task:
-    """What every worker is told."""
-
-    target: Target
-    split: Split
-    folds: Folds
-    probe: ProbeSpec
-
-
-@dataclass(frozen=True, eq=False)
 class _Result:
-    """What a worker brings back."""
+    """An outcome and the position of its representation."""
 
     index: int
-    scores: dict[str, Any]
-    inner_macro_f1: float
-    detail: Detail
-    probe: FittedProbe
-    out_of_fold: NDArray[np.float64]
-    calibration: Calibration
+    outcome: Outcome
 
     @property
     def rank(self) -> tuple[float, int, int]:
         """Smaller is better."""
-        return (-self.inner_macro_f1, len(self.probe.features), self.index)
+        return (-self.outcome.inner_macro_f1, len(self.outcome.probe.features), self.index)
 
 
 def evaluate(
@@ -142,6 +111,7 @@ def evaluate(
     settings: EvaluateSpec,
     *,
     jobs: int | None = None,
+    memory: OutcomeStore | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Choose, fit and score every representation on the same split, folds and resamples.
@@ -154,6 +124,8 @@ def evaluate(
         probe: the linear model and its grid.
         settings: folds, seed and resamples.
         jobs: processes; None: as many as there are cores and representations. The numbers don't depend on it.
+        memory: where outcomes are kept as they come, and found again; the ``source`` of each representation must then
+            be a hash of its rows' content.
         progress: gets a line after each representation.
 
     Raises:
@@ -169,7 +141,7 @@ def evaluate(
         )
     folds = inner_folds(target.take(split.train), units[split.train], settings.folds, settings.seed)
     table = _Table(representations, progress)
-    for result in _results(representations, _Task(target, split, folds, probe), jobs):
+    for result in _results(representations, Task(target, split, folds, probe), jobs, memory):
         table.add(result)
     truth = target.take(split.test)
     resampled = bootstrap_macro_f1(
@@ -192,7 +164,7 @@ class _Table:
     def add(self, result: _Result) -> None:
         representation = self._representations[result.index]
         kind = representation.kind
-        self._predicted[result.index] = result.detail.predicted
+        self._predicted[result.index] = result.outcome.detail.predicted
         self._rows[result.index] = _row(representation, result)
         if kind not in self._best or result.rank < self._best[kind].rank:
             self._best[kind] = result
@@ -201,7 +173,7 @@ class _Table:
         if self._progress is not None:
             self._progress(
                 f"{len(self._rows)}/{len(self._representations)} {_label(representation)}: "
-                f"macro F1 {result.inner_macro_f1:.3f} on inner folds"
+                f"macro F1 {result.outcome.inner_macro_f1:.3f} on inner folds"
             )
 
     def predicted(self) -> list[NDArray[np.int64]]:
@@ -210,9 +182,9 @@ class _Table:
     def finished(self, resampled: NDArray[np.float64]) -> Evaluation:
         """The evaluation, with the bootstrapped macro F1 of each row, [rows, resamples]."""
         best, best_baseline = self._best.get("sae"), self._best.get("baseline")
-        details = {index: result.detail for index, result in sorted(self._results.items())}
+        details = {index: result.outcome.detail for index, result in sorted(self._results.items())}
         if best is not None:
-            details[best.index] = best.detail
+            details[best.index] = best.outcome.detail
         selected = None if best is None else best.index
         for index, row in self._rows.items():
             row["low"], row["high"] = interval(resampled[index])
@@ -223,9 +195,9 @@ class _Table:
             best_baseline=None if best_baseline is None else best_baseline.index,
             comparisons=() if selected is None else self._comparisons(selected, resampled),
             details=details,
-            probe=None if best is None else best.probe,
-            out_of_fold=None if best is None else best.out_of_fold,
-            calibration=None if best is None else best.calibration,
+            probe=None if best is None else best.outcome.probe,
+            out_of_fold=None if best is None else best.outcome.out_of_fold,
+            calibration=None if best is None else best.outcome.calibration,
         )
 
     def _comparisons(self, selected: int, resampled: NDArray[np.float64]) -> tuple[Comparison, ...]:
@@ -253,24 +225,47 @@ def _row(representation: Representation, result: _Result) -> dict[str, Any]:
         "kind": representation.kind,
         "name": representation.name,
         **representation.columns,
-        "C": result.probe.C,
-        "macro_f1": result.scores["macro_f1"],
+        "C": result.outcome.probe.C,
+        "macro_f1": result.outcome.scores["macro_f1"],
         "low": None,
         "high": None,
-        **{name: value for name, value in result.scores.items() if name != "macro_f1"},
-        "inner_macro_f1": result.inner_macro_f1,
-        "n_features": len(result.probe.features),
-        "converged": result.probe.converged,
+        **{name: value for name, value in result.outcome.scores.items() if name != "macro_f1"},
+        "inner_macro_f1": result.outcome.inner_macro_f1,
+        "n_features": len(result.outcome.probe.features),
+        "converged": result.outcome.probe.converged,
         "selected": False,
     }
 
 
-def _results(representations: Sequence[Representation], task: _Task, jobs: int | None) -> Iterator[_Result]:
-    """Results in any order, here or from worker processes."""
-    workers = min(jobs or joblib.cpu_count(), len(representations))
-    if workers == 1:
-        for arguments in _loaded(representations, len(task.target)):
-            yield _run(*arguments, task)
+def _results(
+    representations: Sequence[Representation], task: Task, jobs: int | None, memory: OutcomeStore | None
+) -> Iterator[_Result]:
+    """Results in any order: those in memory first, then the others as they are worked out, and kept."""
+    keys = {
+        index: task.key(one.source, _recipe(one)) for index, one in enumerate(representations) if memory is not None
+    }
+    missing = []
+    for index in range(len(representations)):
+        found = None if memory is None else memory.read(keys[index])
+        if found is None:
+            missing.append(index)
+        else:
+            yield _Result(index, Outcome.restored(*found, task.target.kind))
+    for result in _worked_out(representations, missing, task, jobs):
+        if memory is not None:
+            memory.write(keys[result.index], result.outcome.values(), result.outcome.arrays())
+        yield result
+
+
+def _worked_out(
+    representations: Sequence[Representation], indices: Sequence[int], task: Task, jobs: int | None
+) -> Iterator[_Result]:
+    """The outcomes of some representations in any order, worked out here or in worker processes."""
+    workers = min(jobs or joblib.cpu_count(), len(indices))
+    arguments = _loaded(representations, indices, len(task.target))
+    if workers <= 1:
+        for index, rows, recipe in arguments:
+            yield _run(index, rows, recipe, task)
         return
     # Rows travel inside the task: joblib's memory maps would keep every source in shared memory until the last task is
     # done. Tasks are made when a worker is free, so that only as many sources are in memory as are being worked on.
@@ -282,22 +277,29 @@ def _results(representations: Sequence[Representation], task: _Task, jobs: int |
         max_nbytes=None,
         return_as="generator_unordered",
     )
-    yield from parallel(
-        joblib.delayed(_run)(*arguments, task) for arguments in _loaded(representations, len(task.target))
-    )
+    yield from parallel(joblib.delayed(_run)(index, rows, recipe, task) for index, rows, recipe in arguments)
 
 
-def _loaded(representations: Sequence[Representation], n: int) -> Iterator[tuple[int, Any, Recipe]]:
-    """(position, rows, recipe) of each representation, those of one source together, so that it is loaded once."""
+def _run(index: int, rows: Any, recipe: Recipe, task: Task) -> _Result:
+    return _Result(index, work_out(rows, recipe, task))
+
+
+def _recipe(representation: Representation) -> Recipe:
+    return Recipe(representation.features, representation.binarize, representation.selection)
+
+
+def _loaded(
+    representations: Sequence[Representation], indices: Sequence[int], n: int
+) -> Iterator[tuple[int, Any, Recipe]]:
+    """(position, rows, recipe) of some representations, those of one source together, so that it is loaded once."""
     by_source: dict[str, list[int]] = {}
-    for index, representation in enumerate(representations):
-        by_source.setdefault(representation.source, []).append(index)
-    for indices in by_source.values():
-        rows = representations[indices[0]].load()
-        _require_usable(rows, n, representations[indices[0]])
-        for index in indices:
-            one = representations[index]
-            yield index, rows, Recipe(one.features, one.binarize, one.selection)
+    for index in indices:
+        by_source.setdefault(representations[index].source, []).append(index)
+    for together in by_source.values():
+        rows = representations[together[0]].load()
+        _require_usable(rows, n, representations[together[0]])
+        for index in together:
+            yield index, rows, _recipe(representations[index])
         del rows
 
 
@@ -310,30 +312,4 @@ def _require_usable(rows: Any, n: int, representation: Representation) -> None:
             f"the features of {_label(representation)!r} must be one row of finite numbers for each of {n} texts",
             got=f"{count} rows" if count != n else "a value that is not finite",
             fix="extract the features again",
-        )
-
-
-def _run(index: int, rows: Any, recipe: Recipe, task: _Task) -> _Result:
-    """One representation, from training rows to test scores."""
-    # One thread of BLAS in every worker, and here too: sums in another order would give other last digits.
-    with threadpool_limits(limits=1):
-        train = task.target.take(task.split.train)
-        test = task.target.take(task.split.test)
-        chosen = choose(take_rows(rows, task.split.train), train, task.folds, recipe, task.probe)
-        calibration = calibrate(chosen.out_of_fold, train)
-        decision = chosen.decision(take_rows(rows, task.split.test))
-        predicted = labels_of(decision, test.kind)
-        probabilities = calibration.probabilities(decision)
-        uncalibrated = Calibration(test.kind, (1.0,), (0.0,), None, None).probabilities(decision)
-        return _Result(
-            index=index,
-            scores={
-                **scores(test, predicted, probabilities),
-                "ece_uncalibrated": expected_calibration_error(test, uncalibrated),
-            },
-            inner_macro_f1=chosen.inner_macro_f1,
-            detail=Detail(predicted, probabilities, per_class(test, predicted), confusion_matrix(test, predicted)),
-            probe=chosen.probe,
-            out_of_fold=chosen.out_of_fold,
-            calibration=calibration,
         )
