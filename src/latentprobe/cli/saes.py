@@ -9,7 +9,7 @@ import typer
 
 from latentprobe.cli.run import Json
 
-app = typer.Typer(help="SAEs: which there are, and what one of them is.", no_args_is_help=True)
+app = typer.Typer(help="SAEs: which there are, and what one of them is.")
 
 
 @app.command("list")

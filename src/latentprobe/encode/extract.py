@@ -58,7 +58,7 @@ def plan_sources(
     """What a backbone spec asks for: for each layer the bare hidden state (if ``hidden``), then its SAEs.
 
     Raises:
-        ModelError, SAEError, SpecError: something cannot be found, or does not fit the rest. Nothing is computed before.
+        ModelError, SAEError, SpecError: something cannot be found, or does not fit the rest. Nothing was computed.
     """
     files = find_model(spec.model, spec.revision)
     saes = _resolve_saes(spec, files)
