@@ -186,7 +186,9 @@ def test_a_run_reads_as_a_table_with_the_way_to_the_rest(finished: Finished, run
     said = run(finished.folder, "run", "spec.yaml", "--out", "out")
     found = results(finished.out)
     starred = [line for line in said.splitlines() if line.startswith("│ *")]
-    assert [found[chosen]["name"] in line for chosen, line in zip(("selected", "best_baseline"), starred, strict=True)]
+    assert all(
+        found[chosen]["name"] in line for chosen, line in zip(("selected", "best_baseline"), starred, strict=True)
+    )
     assert f"{found['selected']['macro_f1']:.3f} [{found['selected']['low']:.3f}" in starred[0]
     assert f"SAE features minus {found['best_baseline']['name']}: {found['difference']['value']:+.3f}" in said
     assert f"report:     {Path('out/report.html')}" in said

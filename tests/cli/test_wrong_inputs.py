@@ -136,13 +136,21 @@ CASES: dict[str, tuple[Arrange, Sequence[str], Sequence[str]]] = {
         good, [*FIT[:-1], "new/out", "--sae", "bundled:minilm-l3-2k"], ["minilm-l3-2k"],
     ),
     "fit: a folder with other files": (other_files("out"), FIT, ["out", "other files"]),
-    "fit: over a run": (lambda folder: (folder / "out").mkdir() or text("out/results.json", "{}")(folder), FIT, ["out"]),
+    "fit: over a run": (
+        lambda folder: (folder / "out").mkdir() or text("out/results.json", "{}")(folder),
+        FIT,
+        ["out"],
+    ),
     "fit: no permission to write": (good, [*FIT[:-1], "/proc/out"], ["/proc/out"]),
     "fit: an unknown model": (good, [*FIT, "--model", "no-such-model"], ["no-such-model"]),
     # predict and explain
     "no such bundle": (good, ["predict", "none", "messages.csv"], ["none"]),
     "a file for a bundle": (good, ["predict", "messages.csv", "messages.csv"], ["messages.csv"]),
-    "a damaged bundle": (cut_off("bundle/probe.safetensors"), ["explain", "bundle", "--text", "Hello"], ["probe.safet"]),
+    "a damaged bundle": (
+        cut_off("bundle/probe.safetensors"),
+        ["explain", "bundle", "--text", "Hello"],
+        ["probe.safet"],
+    ),
     "half a manifest": (cut_off("bundle/probe.json"), ["predict", "bundle", "messages.csv"], ["probe.json"]),
     "predict: a missing column": (good, ["predict", "bundle", "messages.csv", "--text", "txt"], ["txt", "'text'"]),
     "predict: a folder for the result": (
