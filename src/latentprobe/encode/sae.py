@@ -419,7 +419,7 @@ class SAE:
 
 def without_b_dec(b_enc: Tensor, b_dec: Tensor, W_enc: Tensor) -> Tensor:
     """The encoder bias that makes ``x @ W_enc + bias`` equal ``(x - b_dec) @ W_enc + b_enc``; summed in float64."""
-    shift = [b_dec.double() @ block.double() for block in torch.split(W_enc, FEATURES, dim=1)]
+    shift = [b_dec.double() @ block.double() for block in torch.split(W_enc, FEATURES // 8, dim=1)]
     return (b_enc.double() - torch.cat(shift)).float()
 
 
@@ -427,6 +427,8 @@ def _finite(tensor: Tensor) -> bool:
     """Whether all numbers are finite, without a mask as large as the tensor."""
     if tensor.numel() == 0:
         return True
+    if tensor.ndim == 2 and not tensor.is_contiguous():
+        tensor = tensor.T  # weights of a linear layer, seen the other way round: aminmax would copy them
     low, high = tensor.aminmax()
     return bool(torch.isfinite(low) & torch.isfinite(high))
 
