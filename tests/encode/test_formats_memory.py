@@ -16,20 +16,20 @@ D_IN, WIDTH = 2304, 16384
 MIB = D_IN * WIDTH * 4 / 2**20
 
 LOAD = """
-import resource, sys
+import sys, threading, time
 from latentprobe.encode.formats import load_sae
 import latentprobe.encode.sae, latentprobe.encode.formats.tensors
 
 def own() -> float:  # what belongs to this process alone: pages of mapped files can be given back at any time
     return sum(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("RssAnon")) / 1024
 
-class Watch(__import__("threading").Thread):
+class Watch(threading.Thread):
     peak, done = 0.0, False
     def run(self):
         while not self.done:
             self.peak = max(self.peak, own())
+            time.sleep(0.002)
 
-sys.setswitchinterval(1e-4)
 before, watch = own(), Watch()
 watch.start()
 sae = load_sae(sys.argv[1])

@@ -419,8 +419,13 @@ class SAE:
 
 def without_b_dec(b_enc: Tensor, b_dec: Tensor, W_enc: Tensor) -> Tensor:
     """The encoder bias that makes ``x @ W_enc + bias`` equal ``(x - b_dec) @ W_enc + b_enc``; summed in float64."""
-    shift = [b_dec.double() @ block.double() for block in torch.split(W_enc, FEATURES // 8, dim=1)]
-    return (b_enc.double() - torch.cat(shift)).float()
+    subtracted, shift = b_dec.double(), torch.empty(len(b_enc), dtype=torch.float64, device=b_enc.device)
+    size = FEATURES // 8
+    buffer = torch.empty(W_enc.shape[0], size, dtype=torch.float64, device=W_enc.device)
+    for start in range(0, len(b_enc), size):
+        block = W_enc[:, start : start + size]
+        shift[start : start + size] = subtracted @ buffer[:, : block.shape[1]].copy_(block)
+    return (b_enc.double() - shift).float()
 
 
 def _finite(tensor: Tensor) -> bool:
