@@ -66,6 +66,15 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def require_writable(path: Path) -> None:
+    """Refuse now what could not be written later: call it before long work towards ``path``, file or folder.
+
+    Raises:
+        OutputError: the folder it belongs to cannot be made or written.
+    """
+    _sibling(Path(path))
+
+
 def _sibling(path: Path) -> Path:
     """A free temporary name in the folder of ``path``, which is made where it is missing."""
     try:

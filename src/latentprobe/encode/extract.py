@@ -36,6 +36,8 @@ class PlannedSource:
 
     model: str
     """The model as the spec names it."""
+    files: ModelFiles
+    """Where it is."""
     hook: HookPoint
     sae: SAE | None
     """None: the hidden state, as a baseline."""
@@ -87,7 +89,7 @@ def plan_sources(
                 "sae": None if sae is None else sae.sha256,
                 "pooling": sorted(own),
             }
-            planned.append(PlannedSource(spec.model, hook, sae, own, spec.tokens, made_from))
+            planned.append(PlannedSource(spec.model, files, hook, sae, own, spec.tokens, made_from))
     return planned
 
 

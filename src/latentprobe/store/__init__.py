@@ -6,5 +6,6 @@ here. Knows nothing of models, SAEs or labels.
 
 from latentprobe.store.feature_store import FeatureStore, default_store
 from latentprobe.store.features import DenseFeatures, SparseFeatures, concatenate
+from latentprobe.store.outcomes import OutcomeStore
 
-__all__ = ["DenseFeatures", "FeatureStore", "SparseFeatures", "concatenate", "default_store"]
+__all__ = ["DenseFeatures", "FeatureStore", "OutcomeStore", "SparseFeatures", "concatenate", "default_store"]

@@ -1,0 +1,46 @@
+"""``latentprobe predict``: one JSON object a row, in the order of the rows."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def predict(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A folder that `fit` or `run` wrote.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="A file, or - for one text a line on stdin.")],
+    text: Annotated[str, typer.Option(help="Column with the text.")] = "text",
+    id: Annotated[str | None, typer.Option(help="Column with row names. Default: the row's number.")] = None,
+    explain: Annotated[int, typer.Option(min=0, help="Features to show with each decision.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="File to write. Default: stdout.")] = None,
+) -> None:
+    """Decide every row, and write JSON Lines in the same order.
+
+    Each line: {"id", "label", "score", "probabilities": {class: p}, "flagged", "threshold"}; with --explain K also
+    "features": [{"feature", "label", "weight", "value", "contribution", "tokens": [{"text", "start", "end",
+    "value"}]}].
+    """
+    import json
+
+    from latentprobe.corpus import read_texts
+    from latentprobe.deploy import Classifier
+    from latentprobe.files import atomic_path
+
+    classifier = Classifier.load(bundle)
+    if data == "-":
+        texts = [line.rstrip("\r\n") for line in sys.stdin]
+        ids = [str(row) for row in range(len(texts))]
+    else:
+        read_ids, read = read_texts(data, text=text, id=id)
+        ids, texts = list(read_ids), list(read)
+    lines = (json.dumps(decision, ensure_ascii=False) for decision in classifier.decide(texts, ids, explain=explain))
+    if out is None:
+        for line in lines:
+            sys.stdout.write(line + "\n")
+        return
+    with atomic_path(out) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
+        for line in lines:
+            stream.write(line + "\n")

@@ -1,0 +1,156 @@
+"""Results as text for a terminal: tables, decisions with highlighted tokens, plans. Colours only on a terminal.
+
+Texts of users are printed as they are but for control characters, which could steer the terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["print_decision", "print_facts", "print_plan", "print_results", "print_saes"]
+
+#: Rows of each kind that the table of a run shows; the report has all of them.
+SHOWN = 6
+
+
+def _console() -> Console:
+    """Standard output; where it is no terminal, wide enough that tables do not wrap."""
+    console = Console()
+    return console if console.is_terminal else Console(width=160)
+
+
+def visible(text: str) -> str:
+    """Control characters replaced by a visible sign; all else as it is, one character for one.
+
+    >>> visible("a\\x1b[31mb")
+    'a\\ufffd[31mb'
+    """
+    return "".join(c if c.isprintable() or c in " \n\t" else "\ufffd" for c in text)
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    return f"{row['macro_f1']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+
+
+def print_results(results: Mapping[str, Any], folder: Path) -> None:
+    """The best rows of a run, the difference, and where everything is."""
+    console = _console()
+    best = {kind: _best(results["rows"], kind) for kind in ("sae", "baseline")}
+    table = Table(title=f"{results['name']}: {results['n_train']} rows to train, {results['n_test']} to test")
+    for column in ("", "representation", "macro F1 on test [95 %]", "inner folds", "accuracy", "features", "C"):
+        table.add_column(column, justify="left" if column in ("", "representation") else "right")
+    for kind in ("sae", "baseline"):
+        for row in best[kind]:
+            chosen = row["name"] in (results["selected"]["name"], results["best_baseline"]["name"])
+            table.add_row(
+                "*" if chosen else "",
+                Text(row["name"]),
+                _interval(row),
+                f"{row['inner_macro_f1']:.3f}",
+                f"{row['accuracy']:.3f}",
+                str(row["n_features"]),
+                "" if row["C"] is None else f"{row['C']:g}",
+                style="bold" if chosen else "",
+            )
+        table.add_section()
+    console.print(table)
+    hidden = len(results["rows"]) - sum(len(rows) for rows in best.values())
+    if hidden > 0:
+        console.print(f"* chosen on inner folds; {hidden} more rows, all exploration, in the report", style="dim")
+    for note in results["notes"]:
+        console.print(Text(f"note: {visible(note)}", style="dim"))
+    gap = results["difference"]
+    console.print(
+        f"SAE features minus {results['best_baseline']['name']}: "
+        f"{gap['value']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}], p = {gap['p']:.3f}",
+        markup=False,
+        highlight=False,
+    )
+    console.print(f"report:     {folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"classifier: {folder / 'bundle'}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _best(rows: Sequence[Mapping[str, Any]], kind: str) -> list[Mapping[str, Any]]:
+    own = [row for row in rows if row["kind"] == kind]
+    return sorted(own, key=lambda row: -row["inner_macro_f1"])[:SHOWN]
+
+
+def print_decision(text: str, decision: Mapping[str, Any]) -> None:
+    """One decision: the text with its lit tokens, then the features by contribution."""
+    console = _console()
+    shown = Text(visible(text))
+    for feature in decision["features"]:
+        for token in feature["tokens"]:
+            shown.stylize("bold green" if feature["contribution"] > 0 else "bold magenta", token["start"], token["end"])
+    console.print(shown)
+    label = decision["label"] if isinstance(decision["label"], str) else ", ".join(decision["label"]) or "(no label)"
+    line = f"-> {label}  score {decision['score']:.3f}"
+    if decision["threshold"] is not None:
+        line += f"  threshold {_numbers(decision['threshold'])}  {'flagged' if decision['flagged'] else 'not flagged'}"
+    console.print(Text(visible(line), style="bold"))
+    table = Table(box=None, pad_edge=False)
+    for column in ("contribution", "feature", "label", "tokens"):
+        table.add_column(column, justify="right" if column in ("contribution", "feature") else "left")
+    for feature in decision["features"]:
+        lit = dict.fromkeys(token["text"] for token in feature["tokens"])
+        table.add_row(
+            f"{feature['contribution']:+.3f}",
+            str(feature["feature"]),
+            Text(visible(feature["label"] or "")),
+            Text(visible(" ".join(lit))),
+        )
+    console.print(table)
+
+
+def _numbers(value: float | Mapping[str, float]) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {number:.3f}" for name, number in value.items())
+    return f"{value:.3f}"
+
+
+def print_saes(described: Sequence[Mapping[str, Any]]) -> None:
+    """The bundled SAEs, and how others are named."""
+    table = Table(box=None, pad_edge=False)
+    columns = ("reference", "model", "hook", "width", "l0", "explained_variance")
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for facts in described:
+        table.add_row(*(_cell(facts.get(column)) for column in columns))
+    console = _console()
+    console.print(table)
+    console.print(
+        "others: a folder, hf:ORG/REPO/PATH, gemma-scope:2b-pt-res/layer_12/width_16k/average_l0_82",
+        style="dim",
+        markup=False,
+        highlight=False,
+    )
+
+
+def print_facts(facts: Mapping[str, Any]) -> None:
+    """One SAE, a line a fact."""
+    console = _console()
+    for name, value in facts.items():
+        console.print(Text(f"{name + ':':<22}{_cell(value)}"), soft_wrap=True)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name} {_cell(part)}" for name, part in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "; ".join(_cell(part) for part in value)
+    return str(value)
+
+
+def print_plan(planned: Mapping[str, Any]) -> None:
+    """What a run would do, a line a fact."""
+    print_facts(planned)

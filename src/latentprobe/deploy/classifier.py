@@ -1,0 +1,258 @@
+"""A classifier in use: texts in, decisions out, each with the features and tokens that made it.
+
+It runs the language model and a bundle's own columns of the SAE; the SAE itself is not needed. Knows nothing of files
+and of servers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count, zip_longest
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentprobe.config import ProbeSpec
+from latentprobe.corpus import corpus_from
+from latentprobe.corpus.texts import texts_of
+from latentprobe.deploy.bundle import Bundle
+from latentprobe.deploy.decisions import Decision, FeatureEvidence, decision_on, evidence_for, explained_class
+from latentprobe.deploy.encoding import EncodedBatch, encode_texts
+from latentprobe.deploy.fitting import fit_bundle
+from latentprobe.encode.backbone import Backbone, shared_backbone
+from latentprobe.encode.model_files import find_model
+from latentprobe.encode.vectorizer import checked_texts
+from latentprobe.errors import BundleError, CorpusError, SpecError
+
+__all__ = ["Classifier"]
+
+#: Rows and characters of a stream that are looked at together, so that batches can be of like length.
+ROWS, CHARACTERS = 512, 500_000
+
+
+class Classifier:
+    """A fitted classifier of texts that can say why.
+
+    Made by :meth:`fit` and :meth:`load`. The language model is loaded on first use, and shared by all classifiers of
+    the same model and layer.
+
+    Args:
+        bundle: the classifier without its model.
+        model: where the model lies, if not where it lay when the classifier was fitted. It must be the same one.
+        device: ``auto``, ``cpu``, ``cuda``, ``mps``.
+
+    >>> texts = [f"{words} {i}" for i in range(5) for words in ("thank you so much", "you useless idiots")]
+    >>> classifier = Classifier.fit(texts, ["fine", "rude"] * 5)
+    >>> classifier.predict(["what idiots"])
+    ['rude']
+    """
+
+    def __init__(self, bundle: Bundle, *, model: str | None = None, device: str = "auto") -> None:
+        self.bundle = bundle
+        self._model = model
+        self._device = device
+        self._backbone: Backbone | None = None
+
+    @classmethod
+    def fit(
+        cls,
+        texts: Sequence[str],
+        labels: Any,
+        *,
+        model: str = "minilm",
+        layer: int = 3,
+        sae: str = "bundled:minilm-l3-4k",
+        pooling: str = "max",
+        binarize: str | float = "none",
+        selection: str = "all",
+        groups: Sequence[Any] | None = None,
+        positive: str | None = None,
+        C: Sequence[float] = ProbeSpec().C,
+        folds: int = 5,
+        seed: int = 0,
+    ) -> Self:
+        """Fit a classifier on labelled texts.
+
+        C is chosen on inner folds and probabilities are calibrated out of fold; ``bundle.manifest.metrics`` are those
+        of rows held out in turn. The classifier itself is then fitted on all rows.
+
+        Args:
+            texts: ``n`` texts.
+            labels: one a row: strings, whole numbers or booleans. For a multi-label task: name -> 0, 1 or None a row.
+            model, layer, sae, pooling: as in ``SAEVectorizer``.
+            binarize: ``none``, a number (1 where the pooled value is above it), or ``auto``, learned per feature.
+            selection: ``all``, ``top{K}`` or ``l1``: the features kept.
+            groups: rows of one group are held out together.
+            positive: of two classes, the one that is scored and flagged. Default: the last in sorted order.
+            C: inverse regularization strengths to choose from.
+            folds: how many inner folds.
+            seed: of the folds and the interval.
+
+        Raises:
+            CorpusError, SpecError, ModelError, SAEError: something cannot be used as asked.
+        """
+        corpus = corpus_from(checked_texts(texts), labels, groups=groups, positive=positive)
+        bundle = fit_bundle(
+            corpus,
+            model=model,
+            layer=layer,
+            sae=sae,
+            pooling=pooling,
+            binarize=binarize,
+            selection=selection,
+            C=C,
+            folds=folds,
+            seed=seed,
+        )
+        return cls(bundle)
+
+    @classmethod
+    def load(cls, path: str | Path, *, model: str | None = None, device: str = "auto") -> Self:
+        """The classifier in a folder. Its model is loaded on first use.
+
+        Raises:
+            BundleError: the folder is missing, damaged, or of another format.
+        """
+        return cls(Bundle.load(path), model=model, device=device)
+
+    def save(self, path: str | Path) -> None:
+        """Write the classifier as a folder, without its model; one that is there is replaced.
+
+        Raises:
+            OutputError: the folder holds other files, or cannot be written.
+        """
+        self.bundle.save(path)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes; of two, the second is the one that is scored and flagged."""
+        return self.bundle.manifest.classes
+
+    @property
+    def backbone(self) -> Backbone:
+        """The language model: loaded on first use, and proven to be the one the classifier was fitted with.
+
+        Raises:
+            ModelError: it cannot be found.
+            BundleError: it is another one.
+        """
+        if self._backbone is None:
+            spec = self.bundle.backbone
+            spec = spec.model_copy(update={"device": self._device})
+            if self._model is not None:
+                spec = spec.model_copy(update={"model": self._model, "revision": None})
+            fitted = self.bundle.manifest.backbone.identity.model_dump()
+            found = find_model(spec.model, spec.revision).identity
+            different = [name for name in ("config", "weights", "tokenizer") if found[name] != fitted[name]]
+            if different:
+                raise BundleError(
+                    f"a classifier goes with the very model it was fitted with, {fitted['model']}",
+                    got=f"{spec.model} with other {' and '.join(different)}",
+                    fix="get that model here and name its folder: Classifier.load(path, model=...); or fit anew",
+                )
+            self._backbone = shared_backbone(spec)
+            self.bundle = self.bundle.to(self._backbone.device)
+        return self._backbone
+
+    def predict(self, texts: Iterable[str]) -> list[str] | list[list[str]]:
+        """The label of each text, in order; of a multi-label task, the list of those that apply.
+
+        Raises:
+            CorpusError: a bare string, or a value that is no text.
+            BundleError: the model found is not the one the classifier was fitted with.
+        """
+        return [decision["label"] for decision in self.decide(texts)]  # type: ignore[return-value]
+
+    def predict_proba(self, texts: Iterable[str]) -> NDArray[np.float64]:
+        """Calibrated probabilities ``[n, classes]``, in the order of :attr:`classes`; rows in order of the texts.
+
+        Those of a multi-label task are of each label by itself.
+        """
+        rows = [list(decision["probabilities"].values()) for decision in self.decide(texts)]
+        return np.array(rows, np.float64).reshape(len(rows), len(self.classes))
+
+    def decision_function(self, texts: Iterable[str]) -> NDArray[np.float64]:
+        """Decision values ``[n, K]`` before calibration; K = 1 for two classes, positive for the second."""
+        given = checked_texts(texts)
+        values = np.empty((len(given), len(self.bundle.probe.intercept)))
+        for batch in encode_texts(given, self.backbone, self.bundle):
+            values[batch.rows] = self.bundle.probe.decision(batch.pooled)
+        return values
+
+    def decide(self, texts: Iterable[str], ids: Iterable[str] | None = None, *, explain: int = 0) -> Iterator[Decision]:
+        """Decide texts one by one, in order, holding only some hundred of them at a time.
+
+        Args:
+            texts: any number, from a list or a stream. A missing or empty one gets the decision of the intercept.
+            ids: their names. Default: row numbers from 0.
+            explain: features to show with each decision; 0 leaves ``features`` out.
+
+        Raises:
+            CorpusError: a bare string, a value that is no text, or not one id a text.
+            BundleError: the model found is not the one the classifier was fitted with.
+        """
+        if explain < 0:
+            raise SpecError("explain is a number of features, at least 0", got=explain, fix="give 0 to leave them out")
+        if isinstance(texts, str):
+            checked_texts(texts)
+        names = map(str, count()) if ids is None else iter(ids)
+        return self._decisions(iter(texts), names, explain, endless=ids is None)
+
+    def explain(self, text: str, k: int = 10) -> list[FeatureEvidence]:
+        """The ``k`` features that move the decision on a text most, largest effect first, with the tokens that light
+        them.
+
+        Contributions are towards the positive class (binary) or the likeliest one; all of them and the intercept sum
+        to the decision value.
+        """
+        if not isinstance(text, str):
+            raise CorpusError("one text was expected", got=type(text).__name__, fix="explain one text at a time")
+        (decision,) = self.decide([text], explain=k)
+        return decision.get("features", [])
+
+    def _decisions(
+        self, texts: Iterator[str], names: Iterator[str], explain: int, *, endless: bool
+    ) -> Iterator[Decision]:
+        for part_names, part in _parts(texts, names, endless=endless):
+            backbone = self.backbone
+            clean = texts_of(part, part_names, column="texts")[0]
+            decided: dict[int, Decision] = {}
+            for batch in encode_texts(clean, backbone, self.bundle):
+                decided |= self._decide_batch(batch, clean, part_names, explain)
+            yield from (decided[row] for row in range(len(part)))
+
+    def _decide_batch(
+        self, batch: EncodedBatch, texts: Sequence[str], names: Sequence[str], explain: int
+    ) -> dict[int, Decision]:
+        """Decisions by row."""
+        decided = {}
+        probabilities = self.bundle.calibration.probabilities(self.bundle.probe.decision(batch.pooled))
+        for place, row in enumerate(batch.rows):
+            decision = decision_on(names[row], probabilities[place], self.bundle)
+            if explain:
+                towards = explained_class(probabilities[place], self.bundle)
+                decision["features"] = evidence_for(texts[row], batch, place, towards, self.bundle, explain)
+            decided[row] = decision
+        return decided
+
+
+def _parts(texts: Iterator[str], names: Iterator[str], *, endless: bool) -> Iterator[tuple[list[str], list[str]]]:
+    """Cut a stream into parts of some hundred rows: names and texts. ``endless`` names need not end with the texts."""
+    nothing = object()
+    part_names: list[str] = []
+    part: list[str] = []
+    characters = 0
+    pairs: Iterable[Any] = zip(names, texts, strict=False) if endless else zip_longest(names, texts, fillvalue=nothing)
+    for name, text in pairs:
+        if name is nothing or text is nothing:
+            raise CorpusError("one id for each text was expected", got="more of one", fix="give as many of both")
+        part_names.append(str(name))
+        part.append(text)
+        characters += len(text) if isinstance(text, str) else 0
+        if len(part) >= ROWS or characters >= CHARACTERS:
+            yield part_names, part
+            part_names, part, characters = [], [], 0
+    if part:
+        yield part_names, part

@@ -1,0 +1,123 @@
+"""What a classifier says of one text: plain values in the shape that ``predict`` writes, ready for JSON.
+
+Knows how scores become labels and flags, and contributions become evidence; runs no model.
+"""
+
+from __future__ import annotations
+
+from typing import NotRequired, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentprobe.deploy.bundle import Bundle
+from latentprobe.deploy.encoding import EncodedBatch
+from latentprobe.explain import top_contributions
+
+__all__ = ["Decision", "FeatureEvidence", "TokenEvidence", "decision_on", "evidence_for"]
+
+#: Tokens shown for a feature, at most.
+TOKENS = 5
+
+
+class TokenEvidence(TypedDict):
+    """A token on which a feature is active."""
+
+    text: str
+    """As the user wrote it: ``text[start:end]``."""
+    start: int
+    end: int
+    value: float
+
+
+class FeatureEvidence(TypedDict):
+    """A feature that moved a decision."""
+
+    feature: int
+    """Its number in the SAE."""
+    label: str | None
+    weight: float
+    """For the class that is explained; positive speaks for it."""
+    value: float
+    """Pooled over the text."""
+    contribution: float
+    """What it adds to the decision: weight times value, or the weight alone where features are binarized."""
+    tokens: list[TokenEvidence]
+    """Where it is active, strongest first, at most 5."""
+
+
+class Decision(TypedDict):
+    """One text decided.
+
+    ``label``: the class; of a multi-label task, the names over their thresholds. ``score``: the probability of the
+    positive class (binary), of the predicted one (multi-class), of the likeliest (multi-label). ``flagged`` and
+    ``threshold`` are null for a multi-class task; of a multi-label one, ``threshold`` maps name to number.
+    """
+
+    id: str
+    label: str | list[str]
+    score: float
+    probabilities: dict[str, float]
+    flagged: bool | None
+    threshold: float | dict[str, float] | None
+    features: NotRequired[list[FeatureEvidence]]
+    """Those that move the score most, either way; towards the positive, the predicted or the likeliest class."""
+
+
+def decision_on(name: str, probabilities: NDArray[np.float64], bundle: Bundle) -> Decision:
+    """The decision that the probabilities ``[classes]`` of one text lead to."""
+    manifest = bundle.manifest
+    by_class = dict(zip(manifest.classes, probabilities.tolist(), strict=True))
+    label: str | list[str]
+    flagged: bool | None = None
+    threshold: float | dict[str, float] | None = None
+    explained = explained_class(probabilities, bundle)
+    score = float(probabilities[explained])
+    if manifest.kind == "multiclass":
+        label = manifest.classes[explained]
+    elif manifest.kind == "binary":
+        assert manifest.thresholds is not None
+        threshold = manifest.thresholds[0]
+        flagged = score >= threshold
+        label = manifest.classes[int(flagged)]
+    else:
+        assert manifest.thresholds is not None
+        threshold = dict(zip(manifest.classes, manifest.thresholds, strict=True))
+        label = [name for name in manifest.classes if by_class[name] >= threshold[name]]
+        flagged = bool(label)
+    return Decision(id=name, label=label, score=score, probabilities=by_class, flagged=flagged, threshold=threshold)
+
+
+def explained_class(probabilities: NDArray[np.float64], bundle: Bundle) -> int:
+    """The class that score and features speak of: of two the positive one, else the likeliest."""
+    return 1 if bundle.manifest.kind == "binary" else int(np.argmax(probabilities))
+
+
+def evidence_for(
+    text: str, encoded: EncodedBatch, place: int, class_index: int, bundle: Bundle, k: int
+) -> list[FeatureEvidence]:
+    """The ``k`` features that move the score of a class most on one text, largest effect first.
+
+    Args:
+        text: the text itself.
+        encoded: the batch it was encoded in.
+        place: its place there.
+        class_index: the class, by its place among the classes.
+        bundle: the classifier.
+        k: how many at most.
+    """
+    labels = bundle.labels
+    return [
+        FeatureEvidence(
+            feature=part.feature,
+            label=labels.get(part.feature),
+            weight=part.weight,
+            value=part.value,
+            contribution=part.contribution,
+            tokens=[
+                TokenEvidence(text=text[lit.start : lit.end], start=lit.start, end=lit.end, value=lit.value)
+                for lit in encoded.lit_by(place, part.feature, most=TOKENS)
+            ],
+        )
+        for part in top_contributions(bundle.probe, encoded.pooled[place], class_index, k)
+    ]

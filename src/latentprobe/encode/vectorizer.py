@@ -1,0 +1,250 @@
+"""Texts to pooled SAE features as a scikit-learn transformer: what ``TfidfVectorizer`` is to words.
+
+The parameters say everything; the loaded model is never pickled, and is read again where it is needed. Knows nothing of
+labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.exceptions import NotFittedError
+
+from latentprobe.config import BackboneSpec, Frozen, Pooling
+from latentprobe.corpus.texts import texts_of
+from latentprobe.encode.backbone import Backbone, shared_backbone
+from latentprobe.encode.extract import require_fit
+from latentprobe.encode.featurize import Progress, Source, featurize, shards
+from latentprobe.encode.formats import labels, load_sae
+from latentprobe.encode.sae import SAE
+from latentprobe.errors import CorpusError, ModelError, SpecError
+from latentprobe.store import SparseFeatures
+
+__all__ = ["SAEVectorizer", "checked_texts", "invalid_parameter", "pooled_rows"]
+
+
+class _Settings(Frozen):
+    """The parameters, validated."""
+
+    backbone: BackboneSpec
+    pooling: Pooling
+
+
+class SAEVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is not typed
+    """Texts to sparse rows of SAE features.
+
+    Nothing is learnt from the texts: ``fit`` checks the parameters and loads the model and the SAE. Estimators of the
+    same model share it in memory, clones included; a pickled one leaves it behind and loads it when it is used.
+
+    Args:
+        model: Hugging Face id, folder or the alias ``minilm``.
+        layer: block, counted from 0, whose output the SAE reads.
+        sae: reference of an SAE of that layer.
+        pooling: from tokens to one row: max, sum, mean, last, count, rate, top{N}, rollmax{K}.
+        tokens: ``content`` leaves special tokens out, ``all`` keeps them. Padding is never seen.
+        device: ``auto``, ``cpu``, ``cuda``, ``mps``.
+
+    Attributes:
+        n_features_out_: width of the SAE.
+        labels_: description of each feature, or None where there is none.
+        identity_: content hashes of the model and the SAE.
+
+    >>> X = SAEVectorizer(pooling="mean").fit_transform(["where is my refund?", ""])
+    >>> X.shape, X.dtype.name, X[1].nnz
+    ((2, 4096), 'float32', 0)
+    """
+
+    def __init__(
+        self,
+        model: str = "minilm",
+        layer: int = 3,
+        sae: str = "bundled:minilm-l3-4k",
+        *,
+        pooling: str = "max",
+        tokens: str = "content",
+        device: str = "auto",
+    ) -> None:
+        self.model = model
+        self.layer = layer
+        self.sae = sae
+        self.pooling = pooling
+        self.tokens = tokens
+        self.device = device
+
+    def fit(self, X: Iterable[str], y: object = None) -> Self:
+        """Check the parameters and the texts, and load what is needed.
+
+        Raises:
+            SpecError: a parameter is out of range.
+            ModelError, SAEError: the model or the SAE cannot be found, or they do not belong together.
+            CorpusError: a bare string, or a value that is no text.
+        """
+        checked_texts(X)
+        backbone, sae = self._load()
+        described = labels(self.sae)
+        self.n_features_out_ = sae.width
+        self.labels_ = tuple(described.get(feature) for feature in range(sae.width))
+        self.identity_ = _identity(backbone, sae)
+        self._backbone, self._sae = backbone, sae
+        return self
+
+    def fit_transform(self, X: Iterable[str], y: object = None) -> sp.csr_matrix:
+        """:meth:`fit`, then :meth:`transform`."""
+        texts = checked_texts(X)
+        return self.fit(texts).transform(texts)
+
+    def transform(self, X: Iterable[str]) -> sp.csr_matrix:
+        """The features of some texts.
+
+        Args:
+            X: ``n`` texts: a list, tuple, array or pandas column. An empty or missing text gives an empty row.
+
+        Returns:
+            float32 CSR ``[n, width]``, rows in the order of the texts.
+
+        Raises:
+            NotFittedError: before :meth:`fit`.
+            CorpusError: a bare string, or a value that is no text.
+            ModelError: the model or the SAE is not the one it was fitted with (after unpickling elsewhere).
+        """
+        backbone, sae = self.loaded()
+        return pooled_rows(checked_texts(X), backbone, sae, self.pooling)
+
+    def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
+        """Names of the columns, such as ``minilm-l3-4k/123``: the SAE's reference and the number of the feature in it.
+
+        Their descriptions are in ``labels_``.
+
+        Raises:
+            NotFittedError: before :meth:`fit`.
+        """
+        self._require_fitted()
+        prefix = self.sae.removeprefix("bundled:")
+        return np.array([f"{prefix}/{feature}" for feature in range(self.n_features_out_)], dtype=object)
+
+    def loaded(self) -> tuple[Backbone, SAE]:
+        """The model and the SAE it was fitted with, on the device in use; loaded again where they were left behind.
+
+        Raises:
+            NotFittedError: before :meth:`fit`.
+            ModelError: what the parameters name is no longer what it was fitted with.
+        """
+        self._require_fitted()
+        if not hasattr(self, "_backbone"):
+            backbone, sae = self._load()
+            if _identity(backbone, sae) != self.identity_:
+                raise ModelError(
+                    "the model and the SAE must be the ones this estimator was fitted with",
+                    got=f"other files of {self.model} or {self.sae} on this machine",
+                    fix="get the same files here, or fit again",
+                )
+            self._backbone, self._sae = backbone, sae
+        return self._backbone, self._sae
+
+    def _load(self) -> tuple[Backbone, SAE]:
+        """Model and SAE as the parameters name them, proven to fit each other."""
+        sae = load_sae(self.sae)
+        values = {
+            "model": self.model,
+            "layers": (self.layer,),
+            "hook": sae.hook.site,
+            "saes": (self.sae,),
+            "tokens": self.tokens,
+            "device": self.device,
+        }
+        try:
+            spec = _Settings.model_validate({"backbone": values, "pooling": self.pooling}).backbone
+        except ValidationError as error:
+            raise invalid_parameter(error) from error
+        backbone = shared_backbone(spec)
+        require_fit(sae, spec, backbone.files)
+        return backbone, sae.to(backbone.device)
+
+    def _require_fitted(self) -> None:
+        if not self.__sklearn_is_fitted__():
+            raise NotFittedError("This SAEVectorizer is not fitted yet: call fit, which loads its model, first.")
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "identity_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        for name in ("_backbone", "_sae"):
+            state.pop(name, None)
+        return state
+
+
+def _identity(backbone: Backbone, sae: SAE) -> dict[str, Any]:
+    return {**backbone.files.identity, "sae": sae.sha256}
+
+
+def pooled_rows(
+    texts: Sequence[str], backbone: Backbone, sae: SAE, pooling: str, *, progress: Progress | None = None
+) -> sp.csr_matrix:
+    """Pooled features of any number of texts, float32 CSR ``[n, width]``, held one shard of tokens at a time.
+
+    Args:
+        texts: checked ones.
+        backbone: loaded for the SAE's layer.
+        sae: on the backbone's device.
+        pooling: from tokens to one row.
+        progress: called with texts done and texts in all.
+    """
+    source = Source(sae.hook, sae, (pooling,))
+    parts = [sp.csr_matrix((0, sae.width), dtype=np.float32)]
+    done = 0
+
+    def advance(rows: int) -> None:
+        nonlocal done
+        done += rows
+        if progress is not None:
+            progress(done, len(texts))
+
+    for rows in shards(texts):
+        names = [str(row) for row in rows]
+        (features,) = featurize(texts[rows.start : rows.stop], names, backbone, [source], progress=advance)
+        assert isinstance(features, SparseFeatures)
+        parts.append(features.csr(pooling))
+    return sp.vstack(parts, format="csr")
+
+
+def invalid_parameter(error: ValidationError) -> SpecError:
+    """The first fault of some parameters as a refusal that names the parameter."""
+    fault = error.errors()[0]
+    name = next((str(part) for part in fault["loc"] if part not in ("backbone", "probe")), "parameters")
+    return SpecError(
+        "a parameter cannot be used",
+        got=f"{name.replace('layers', 'layer')}={fault['input']!r}",
+        fix=fault["msg"].removeprefix("Value error, "),
+    )
+
+
+def checked_texts(values: Iterable[str]) -> tuple[str, ...]:
+    """Texts as a tuple, checked and mended as those of a corpus are: a missing one is the empty text.
+
+    Raises:
+        CorpusError: a bare string, a mapping or table (whose keys would be taken for texts), a value that is no text.
+    """
+    is_list = isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping)
+    if not is_list or getattr(values, "ndim", 1) != 1:
+        kind = "a bare string" if isinstance(values, str) else type(values).__name__
+        raise CorpusError(
+            "a list of texts was expected",
+            got=kind,
+            fix="write [text]; of a table, name the column with the texts: table['text']",
+        )
+    texts = list(values)
+    return texts_of(texts, [str(row) for row in range(len(texts))], column="texts")[0]

@@ -1,0 +1,186 @@
+"""One experiment, whole: read, extract, compare, keep the best as a classifier, write the run directory.
+
+The directory appears at once, when everything in it is done; features and fits that were finished before an
+interruption are in the store, and the same command goes on from there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import yaml
+
+from latentprobe.config import ExperimentSpec
+from latentprobe.deploy import Bundle, build_bundle, card_for
+from latentprobe.encode.extract import PlannedSource
+from latentprobe.encode.formats import labels as sae_labels
+from latentprobe.errors import OutputError
+from latentprobe.experiment.environment import Reporter, Silent, Stopwatch, environment
+from latentprobe.experiment.features import Plan, make_plan
+from latentprobe.experiment.representations import representations
+from latentprobe.experiment.results import METRICS, predictions_table, results_of
+from latentprobe.explain.evidence import class_evidence
+from latentprobe.files import atomic_folder, require_writable, write_json, write_text
+from latentprobe.learn import Evaluation, Split, evaluate, split, units_of
+from latentprobe.report import write_report
+from latentprobe.store import OutcomeStore, SparseFeatures
+
+__all__ = ["run_experiment"]
+
+
+def run_experiment(
+    spec: ExperimentSpec,
+    out: Path,
+    *,
+    store: Path | None = None,
+    jobs: int | None = None,
+    reporter: Reporter | None = None,
+) -> Path:
+    """Run an experiment and write its directory.
+
+    Args:
+        spec: what to compare on which data.
+        out: the run directory; an earlier run there is replaced, any other folder with content is refused.
+        store: folder of the features. Default: ``$LATENTPROBE_STORE`` or the user's cache.
+        jobs: processes for the probes. Default: one a core.
+        reporter: who hears how far it is.
+
+    Returns:
+        ``out``, now holding spec.yaml, environment.json, results.json, evidence.json, predictions.parquet,
+        report.html and bundle/.
+
+    Raises:
+        LatentprobeError: anything wrong with spec, data, model, SAEs or folders, before anything is computed.
+    """
+    reporter, watch = reporter or Silent(), Stopwatch()
+    _require_free(out)
+    with watch.stage("read"):
+        plan = make_plan(spec, store)
+        share = spec.data.test if isinstance(spec.data.test, float) else 0.0
+        parts = split(plan.corpus, test=share, seed=spec.evaluate.seed)
+    with watch.stage("extract"):
+        plan.extract(reporter)
+    with watch.stage("evaluate"):
+        evaluation = _evaluate(plan, parts, jobs, reporter)
+    with atomic_folder(out) as folder:
+        with watch.stage("write"):
+            _write(folder, plan, parts, evaluation)
+        write_json(folder / "environment.json", environment(plan.all_sources, spec.evaluate.seed, watch.seconds))
+        write_report(folder)
+    return out
+
+
+def _require_free(out: Path) -> None:
+    """Refuse a folder that holds something other than a run, before hours of work go towards it."""
+    if out.is_dir() and any(out.iterdir()) and not (out / "results.json").is_file():
+        raise OutputError(
+            "the results go into a new or empty folder, or over an earlier run",
+            got=f"{out}, which holds other files",
+            fix="name another folder with --out",
+        )
+    if out.exists() and not out.is_dir():
+        raise OutputError("a folder was to be written", got=f"{out} is a file", fix="name another folder with --out")
+    require_writable(out)
+
+
+def _evaluate(plan: Plan, parts: Split, jobs: int | None, reporter: Reporter) -> Evaluation:
+    """Every representation, on the same split and folds."""
+    rows = representations(plan.spec, plan.all_sources, plan.corpus, plan.store)
+    done = 0
+
+    def advance(line: str) -> None:
+        nonlocal done
+        done += 1
+        reporter.progress("compare", done, len(rows))
+
+    return evaluate(
+        rows,
+        plan.corpus.target,
+        units_of(plan.corpus),
+        parts,
+        plan.spec.probe,
+        plan.spec.evaluate,
+        jobs=jobs,
+        memory=OutcomeStore(plan.store.root / "outcomes"),
+        progress=advance,
+    )
+
+
+def _write(folder: Path, plan: Plan, parts: Split, evaluation: Evaluation) -> None:
+    """Everything of the run directory but what says how long it took."""
+    spec, corpus = plan.spec, plan.corpus
+    results = results_of(spec, corpus, parts, evaluation)
+    source = _selected_source(plan, results["selected"])
+    assert source.sae is not None and evaluation.probe is not None
+    labels = sae_labels(source.sae.reference)
+    write_text(folder / "spec.yaml", yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    write_json(folder / "results.json", results)
+    write_json(folder / "evidence.json", _evidence(plan, parts, evaluation, source, labels, results["selected"]))
+    pq.write_table(predictions_table(corpus, parts, evaluation), folder / "predictions.parquet", compression="zstd")
+    _bundle(plan, parts, evaluation, source, labels, results["selected"]).save(folder / "bundle")
+
+
+def _selected_source(plan: Plan, row: dict[str, Any]) -> PlannedSource:
+    found = [
+        source
+        for source in plan.all_sources
+        if source.sae is not None
+        and (source.model, source.hook.layer, source.sae.reference, source.tokens)
+        == (row["model"], row["layer"], row["sae"], row["tokens"])
+    ]
+    assert len(found) == 1
+    return found[0]
+
+
+def _evidence(
+    plan: Plan,
+    parts: Split,
+    evaluation: Evaluation,
+    source: PlannedSource,
+    labels: dict[int, str],
+    row: dict[str, Any],
+) -> dict[str, Any]:
+    """The content of evidence.json: the features of each class of the selected row, on training texts."""
+    assert evaluation.probe is not None
+    features = plan.store.read(source.fingerprint, [row["pooling"]])
+    assert isinstance(features, SparseFeatures)
+    corpus = plan.corpus
+    classes = class_evidence(
+        features, row["pooling"], evaluation.probe, corpus.target, corpus.texts, parts.train, labels
+    )
+    return {key: row[key] for key in ("model", "layer", "sae", "pooling", "binarize")} | {"classes": classes}
+
+
+def _bundle(
+    plan: Plan,
+    parts: Split,
+    evaluation: Evaluation,
+    source: PlannedSource,
+    labels: dict[int, str],
+    row: dict[str, Any],
+) -> Bundle:
+    """The selected row as a classifier."""
+    assert source.sae is not None and evaluation.probe is not None and evaluation.calibration is not None
+    target = plan.corpus.target.take(parts.train)
+    backbone = plan.spec.backbones[[source in own for own in plan.sources].index(True)]
+    measured = f"on {len(parts.test)} test rows that no choice was made on"
+    return build_bundle(
+        evaluation.probe,
+        sae=source.sae,
+        backbone=backbone.model_copy(update={"dtype": source.made_from["dtype"]}),
+        files=source.files,
+        pooling=row["pooling"],
+        binarize=_binarize(row["binarize"]),
+        selection=row["selection"],
+        target=target,
+        calibration=evaluation.calibration,
+        labels=labels,
+        metrics={metric: row.get(metric) for metric in METRICS} | {"measured": measured},
+        card=card_for(plan.corpus.name, target, measured=measured, notes=plan.corpus.notes),
+    )
+
+
+def _binarize(written: str) -> str | float:
+    return written if written in ("none", "auto") else float(written)

@@ -1,0 +1,115 @@
+"""The page: template, style and script from this package, everything of the run escaped, written as one file.
+
+The page loads nothing: its policy allows exactly the style and the script that stand in it, by their hashes. Knows
+nothing of what the figures mean.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from latentprobe.files import write_text
+from latentprobe.report import classes, sections, wording
+from latentprobe.report.charts import sign
+from latentprobe.report.run_files import RunFiles, read_run
+from latentprobe.report.visible import shortened, visible
+
+__all__ = ["render_report", "write_report"]
+
+
+def write_report(run_dir: Path) -> Path:
+    """Write ``report.html`` into a run directory, from the files that are there.
+
+    Args:
+        run_dir: a folder that ``latentprobe run`` made.
+
+    Returns:
+        The path of the page: one file that opens offline and loads nothing.
+
+    Raises:
+        SpecError: the folder is no run directory, or a file in it cannot be read.
+        OutputError: the page cannot be written there.
+    """
+    run_dir = Path(run_dir)
+    page = run_dir / "report.html"
+    write_text(page, render_report(read_run(run_dir)))
+    return page
+
+
+def render_report(run: RunFiles) -> str:
+    """The page of a run, as HTML."""
+    style, script = _packaged("report.css"), _packaged("report.js")
+    policy = (
+        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            policy=Markup(policy),
+            style=Markup(style),
+            script=Markup(script),
+            name=run.results["name"],
+            target=run.results.get("target"),
+            summary=sections.summary(run.results, run.environment),
+            features=classes.features(run.evidence, run.results),
+            table=sections.table(run.results),
+            layers=sections.layers(run.results),
+            per_class=classes.per_class(run.results),
+            measures=classes.measures(run.results),
+            confusion=classes.confusion(run.results),
+            differences=sections.differences(run),
+            making=sections.making(run),
+        )
+    )
+
+
+def _environment() -> Environment:
+    """Escapes everything, shows what is invisible, and refuses a name that is not there."""
+    environment = Environment(
+        loader=PackageLoader("latentprobe.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "fixed": wording.number,
+        "signed": wording.signed,
+        "counted": wording.counted,
+        "short": shortened,
+        "lines": _lines,
+    }
+    environment.globals["sign"] = sign
+    return environment
+
+
+def _shown(value: Any) -> Any:
+    """What every expression of the template passes through: nothing of a stranger's text reaches the page unseen."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return visible(value)
+    return value
+
+
+def _lines(text: str) -> Markup:
+    """A text whose line breaks are kept, for ``<pre>``."""
+    return Markup("\n").join(escape(visible(line)) for line in text.replace("\r\n", "\n").split("\n"))
+
+
+def _packaged(name: str) -> str:
+    return (resources.files("latentprobe.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    """The source expression that allows exactly this inline text."""
+    digest = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+    return f"'sha256-{digest}'"

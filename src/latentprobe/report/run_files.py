@@ -1,0 +1,82 @@
+"""The files of a run directory, read and checked for what the page cannot do without. Knows nothing of HTML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from latentprobe.errors import SpecError
+from latentprobe.files import read_json
+
+__all__ = ["RunFiles", "read_run"]
+
+REQUIRED = ("name", "metric", "n_train", "n_test", "classes", "selected", "best_baseline", "difference", "rows")
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What a run left behind."""
+
+    results: dict[str, Any]
+    environment: dict[str, Any]
+    evidence: dict[str, Any]
+    spec: str
+    """The completed spec, as text."""
+    predictions: dict[str, list[Any]]
+    """Column to values, one a test row."""
+
+
+def read_run(folder: Path) -> RunFiles:
+    """Read a run directory.
+
+    Raises:
+        SpecError: the folder is no run directory, or one of its files is missing, damaged or from another program.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise SpecError(
+            "a run directory was expected", got=str(folder), fix="name a folder that `latentprobe run` made"
+        )
+    results = _json(folder / "results.json")
+    missing = [key for key in REQUIRED if key not in results]
+    if missing:
+        raise SpecError(
+            "the results of this run cannot be shown",
+            got=f"{folder / 'results.json'} has no {', '.join(missing)}",
+            fix="repeat the run with this version: latentprobe run SPEC.yaml",
+        )
+    return RunFiles(
+        results,
+        _json(folder / "environment.json"),
+        _json(folder / "evidence.json"),
+        _read(folder / "spec.yaml", lambda path: path.read_text(encoding="utf-8")),
+        _read(folder / "predictions.parquet", lambda path: pq.read_table(path).to_pydict()),
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    value = _read(path, read_json)
+    if not isinstance(value, dict):
+        raise _unusable(path, f"a {type(value).__name__} where an object was expected")
+    return value
+
+
+def _read(path: Path, reader: Any) -> Any:
+    try:
+        return reader(path)
+    except OSError as error:
+        raise _unusable(path, error.strerror or str(error)) from error
+    except (ValueError, pa.ArrowException) as error:
+        raise _unusable(path, str(error)) from error
+
+
+def _unusable(path: Path, reason: str) -> SpecError:
+    return SpecError(
+        f"a run directory with a readable {path.name} was expected",
+        got=f"{path}: {reason}",
+        fix="name a folder that `latentprobe run` finished, or repeat the run",
+    )

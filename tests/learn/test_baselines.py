@@ -1,0 +1,89 @@
+"""What SAE features are compared with, as strong as it can honestly be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from latentprobe.config import ProbeSpec
+from latentprobe.corpus import Target
+from latentprobe.learn import Recipe, choose, inner_folds
+from latentprobe.learn.baselines import extractor_for, words_of
+
+from .planted import labels
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a I x 1", ["a", "I", "x", "1"]),
+        ("naïve café — straße", ["naïve", "café", "straße"]),
+        ("нет, это не так", ["нет", "это", "не", "так"]),
+        ("हिन्दी में", ["हिन्दी", "में"]),
+        ("cafe\u0301s", ["cafe\u0301s"]),
+        ("今天天气", ["今", "天", "天", "气"]),
+        ("カタカナ and kanji漢字", ["カ", "タ", "カ", "ナ", "and", "kanji", "漢", "字"]),
+        ("한국어 문장", ["한국어", "문장"]),
+        ("مَرْحَبًا بك", ["مَرْحَبًا", "بك"]),
+        ("so 😀😀!", ["so", "😀", "😀"]),
+        ("... !?", []),
+    ],
+)
+def test_words_are_words_in_any_script(text: str, words: list[str]) -> None:
+    """Mistake 11: English rules for every language."""
+    assert words_of(text) == words
+
+
+def test_word_counts_are_scikit_learns_where_both_agree_on_words() -> None:
+    texts = ["the cat sat", "the dog sat down", "no cat no dog"]
+    expected = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    found = extractor_for("words")
+    np.testing.assert_allclose(found.fit_transform(texts).toarray(), expected.fit_transform(texts).toarray(), rtol=1e-5)
+    np.testing.assert_allclose(found.transform(["a dog"]).toarray(), expected.transform(["dog"]).toarray(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("features", ["words", "characters"])
+def test_terms_are_learned_from_the_texts_fitted_on_alone(features: str) -> None:
+    extractor = extractor_for(features)
+    extractor.fit_transform(["aaa bbb", "bbb ccc"])
+    assert extractor.transform(["zzz yyy"]).nnz == 0
+
+
+@pytest.mark.parametrize("features", ["words", "characters", "length"])
+def test_empty_texts_are_rows_too(features: str) -> None:
+    extractor = extractor_for(features)
+    assert extractor.fit_transform(["", "   ", ""]).shape[0] == 3
+    assert extractor.transform(["some words", ""]).shape[0] == 2
+
+
+def test_length_knows_nothing_but_length() -> None:
+    rows = extractor_for("length").fit_transform(["aaa bb", "ccc dd", "ccc dd ee"])
+    assert np.array_equal(rows[0], rows[1])
+    np.testing.assert_allclose(rows[2], np.log1p([9, 3]), rtol=1e-6)
+
+
+def _chosen(texts: list[str], target: Target, features: str):
+    folds = inner_folds(target, np.arange(len(texts)), 4, seed=0)
+    return choose(texts, target, folds, Recipe(features), ProbeSpec())
+
+
+def test_the_majority_is_the_majority() -> None:
+    y = np.array([0] * 30 + [1] * 70)
+    chosen = _chosen(["x"] * 100, Target("binary", ("no", "yes"), y), "majority")
+    assert chosen.probe.predict(np.zeros((3, 0)), "binary").tolist() == [1, 1, 1]
+    assert chosen.probe.predict_proba(np.zeros((1, 0)), "binary")[0] == pytest.approx([0.3, 0.7])
+    assert chosen.probe.C is None
+    assert chosen.inner_macro_f1 == pytest.approx(0.7 * 2 / 1.7 / 2)
+
+
+def test_each_baseline_learns_what_it_can_see() -> None:
+    target = labels(200)
+    rng = np.random.default_rng(0)
+    filler = ["red", "green", "blue", "grey"]
+    texts = [" ".join([*rng.choice(filler, 6), "marker" if y else "signal"]) for y in target.y]
+    assert _chosen(texts, target, "words").inner_macro_f1 == 1.0
+    assert _chosen(texts, target, "characters").inner_macro_f1 == 1.0
+    longer = [text + " and more words" * int(y) for text, y in zip(texts, target.y, strict=True)]
+    assert _chosen(longer, target, "length").inner_macro_f1 == 1.0
+    assert _chosen(texts, target, "majority").inner_macro_f1 < 0.6
