@@ -83,7 +83,7 @@ def row(family: str, repository: str, name: str, each: dict[str, Any]) -> list[A
         None if path == each["id"] else path,
         hook,
         width,
-        each.get("l0"),
+        each.get("l0", _stated_l0(path)),
         each.get("variance_explained"),
         each.get("neuronpedia"),
         each.get("norm_scaling_factor"),
@@ -91,6 +91,12 @@ def row(family: str, repository: str, name: str, each: dict[str, Any]) -> list[A
     while facts[-1] is None:
         facts.pop()
     return facts
+
+
+def _stated_l0(path: str) -> int | None:
+    """The mean number of active features that Gemma Scope's folders are named after."""
+    match = re.search(r"average_l0_(\d+)$", path)
+    return int(match[1]) if match else None
 
 
 def _gemma_2(path: str, repository: str, name: str, sae: str) -> tuple[str | None, int | None]:

@@ -19,7 +19,7 @@ from latentprobe.encode.formats.references import OnHub, on_hub, resolve
 if TYPE_CHECKING:
     from latentprobe.encode.sae import SAE
 
-__all__ = ["SAECard", "describe", "labels", "list_bundled", "list_known", "load_sae"]
+__all__ = ["SAECard", "describe", "labels", "list_bundled", "list_known", "load_sae", "table_source"]
 
 LABELS = "labels.jsonl"
 
@@ -81,6 +81,12 @@ def list_known(
         and (layer is None or entry.layer == layer)
         and (model is None or registry.is_model(model, entry.model))
     ]
+
+
+def table_source() -> str:
+    """Which table :func:`list_known` lists, and of which day."""
+    source = registry.source()
+    return f"{source.name}, {source.made}"
 
 
 def labels(reference: str) -> dict[int, str]:
@@ -159,7 +165,6 @@ def _row(entry: registry.Entry) -> dict[str, Any]:
 
 def _published(entry: registry.Entry) -> dict[str, Any]:
     """All that the table says of an SAE."""
-    source = registry.source()
     return {
         **_row(entry),
         "repository": entry.repository,
@@ -167,7 +172,7 @@ def _published(entry: registry.Entry) -> dict[str, Any]:
         "norm_scaling_factor": entry.norm_scaling_factor,
         "centred": entry.centred,
         "normalization": entry.normalization,
-        "registry": f"{source.name}, {source.made}",
+        "registry": table_source(),
     }
 
 
@@ -185,4 +190,5 @@ def _of_entry(reference: str, where: OnHub) -> dict[str, Any]:
         kind = table.by_config(place, config)
     if kind is not None:
         told |= {"format": kind.name} | _facts(place, kind)
-    return told | _files(place)
+    first = {name: told.pop(name) for name in ("reference", "format")}
+    return first | told | _files(place)
