@@ -98,7 +98,11 @@ def dictionary_learning_cases() -> Iterator[Case]:
             trainer = {"dict_class": kind, "activation_dim": D_IN, "dict_size": WIDTH, "layer": 12, "lm_name": "m"}
             trainer |= {"k": K} if "k" in more else {}
             own = folder / "resid_post_layer_12" / "trainer_0"
-            put(own, "config.json", {"trainer": trainer | {"submodule_name": "resid_post_layer_12"}, "buffer": {}})
+            put(
+                own,
+                "config.json",
+                {"trainer": trainer | {"submodule_name": "resid_post_layer_12"}, "buffer": {"ctx_len": 128}},
+            )
             pt(own / "ae.pt", tensors | more)
             return own
 
