@@ -114,7 +114,7 @@ class DataSpec(Frozen):
     test: Annotated[float, Field(gt=0, lt=1)] | FileTest | ColumnTest = 0.2
     """Share of rows to test on; or where the given test part is."""
     on_leak: Literal["refuse", "move"] = "refuse"
-    """When a text or a group stands on both sides of a given split: refuse, or move its training copies to the test side."""
+    """A text or a group on both sides of a given split: refuse, or move its training copies to the test side."""
 
 
 class BackboneSpec(Frozen):

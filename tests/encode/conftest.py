@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -32,6 +33,20 @@ WORDS = [
 ]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 
+#: What most families call the same things.
+SIZES: dict[str, Any] = dict(
+    vocab_size=64, hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=32, pad_token_id=0,
+    bos_token_id=2, eos_token_id=3,
+)  # fmt: skip
+#: Positions counted from pad_token_id + 1, so that a table of 41 takes 40 tokens.
+PADDED = SIZES | dict(max_position_embeddings=41)
+CAUSAL = SIZES | dict(max_position_embeddings=40, num_key_value_heads=1)
+T5: dict[str, Any] = dict(vocab_size=64, d_model=16, d_kv=6, d_ff=32, num_layers=4, num_heads=2, pad_token_id=0)
+BLOOM = SIZES | dict(hidden_dropout=0.0, attention_dropout=0.0)
+FALCON = BLOOM | dict(max_position_embeddings=40, ffn_hidden_size=32)
+OPT = SIZES | dict(max_position_embeddings=40, ffn_dim=32)
+
+#: Configurations by name: a family, or a family and what is odd about it.
 CONFIGS: dict[str, Callable[[], transformers.PretrainedConfig]] = {
     "bert": lambda: transformers.BertConfig(
         vocab_size=64, hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=32,
@@ -55,6 +70,36 @@ CONFIGS: dict[str, Callable[[], transformers.PretrainedConfig]] = {
     "distilbert": lambda: transformers.DistilBertConfig(
         vocab_size=64, dim=16, n_layers=4, n_heads=2, hidden_dim=32, max_position_embeddings=40,
     ),
+    "gpt_neox sequential": lambda: transformers.GPTNeoXConfig(
+        **SIZES, max_position_embeddings=40, use_parallel_residual=False,
+    ),
+    "mistral": lambda: transformers.MistralConfig(**CAUSAL, sliding_window=8, head_dim=6),
+    "qwen2": lambda: transformers.Qwen2Config(
+        **CAUSAL, use_sliding_window=True, sliding_window=8, max_window_layers=2,
+    ),
+    "qwen3": lambda: transformers.Qwen3Config(**CAUSAL, head_dim=6),
+    "gemma": lambda: transformers.GemmaConfig(**CAUSAL, head_dim=6),
+    "gemma3_text": lambda: transformers.Gemma3TextConfig(**CAUSAL, head_dim=6, sliding_window=8),
+    "phi3": lambda: transformers.Phi3Config(**CAUSAL),
+    "olmo2": lambda: transformers.Olmo2Config(**CAUSAL),
+    "opt": lambda: transformers.OPTConfig(**OPT, word_embed_proj_dim=16),
+    "opt post-norm": lambda: transformers.OPTConfig(**OPT, word_embed_proj_dim=12, do_layer_norm_before=False),
+    "bloom": lambda: transformers.BloomConfig(**BLOOM),
+    "falcon": lambda: transformers.FalconConfig(**FALCON),
+    "falcon alibi": lambda: transformers.FalconConfig(**FALCON, alibi=True, parallel_attn=False, bias=True),
+    "falcon grouped": lambda: transformers.FalconConfig(**FALCON, new_decoder_architecture=True, num_kv_heads=1),
+    "roberta": lambda: transformers.RobertaConfig(**PADDED),
+    "xlm-roberta": lambda: transformers.XLMRobertaConfig(**PADDED),
+    "camembert": lambda: transformers.CamembertConfig(**PADDED),
+    "electra": lambda: transformers.ElectraConfig(**SIZES, max_position_embeddings=40, embedding_size=12),
+    "mpnet": lambda: transformers.MPNetConfig(**PADDED),
+    "modernbert": lambda: transformers.ModernBertConfig(
+        **SIZES, max_position_embeddings=40, local_attention=8, cls_token_id=2, sep_token_id=3,
+    ),
+    "t5": lambda: transformers.T5Config(**T5),
+    "t5 gated": lambda: transformers.T5Config(**T5, feed_forward_proj="gated-gelu"),
+    "mt5": lambda: transformers.MT5Config(**T5),
+    "umt5": lambda: transformers.UMT5Config(**T5),
 }  # fmt: skip
 
 
@@ -66,7 +111,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
     def make(family: str) -> Path:
         if family not in made:
             torch.manual_seed(0)
-            folder = tmp_path_factory.mktemp(family) / f"tiny-{family}"
+            folder = tmp_path_factory.mktemp("models") / f"tiny-{family.replace(' ', '-')}"
             model = transformers.AutoModel.from_config(CONFIGS[family]())
             for parameter in model.parameters():  # the default init is so small that tokens and layers hardly differ
                 if parameter.ndim > 1:  # but norms stay as they are: with small scales they wipe out what differs

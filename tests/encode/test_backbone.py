@@ -19,9 +19,9 @@ from latentprobe.encode.families import FAMILIES
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.model_files import find_model
 from latentprobe.errors import CorpusError, ModelError, SpecError
-from tests.encode.conftest import CONFIGS
 
-FAMILY_NAMES = sorted(CONFIGS)
+#: One of each kind; test_families.py has all of them.
+FAMILY_NAMES = ["bert", "distilbert", "gemma2", "gpt2", "gpt_neox", "llama"]
 TEXTS = ["the cat sat on the mat", "refund", "", "please give the money back now " * 3, "a zzz dog"]
 Tiny = Callable[[str], Path]
 
