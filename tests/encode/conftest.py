@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 WORDS = [
     "the",
@@ -122,6 +122,52 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
         return made[family]
 
     return make
+
+
+@pytest.fixture
+def byte_gpt2(tmp_path: Path) -> Callable[..., Path]:
+    """Folder of a random GPT-2 with a byte-level tokenizer made as asked."""
+
+    def make(**options: Any) -> Path:
+        torch.manual_seed(0)
+        config = transformers.GPT2Config(vocab_size=272, n_embd=16, n_layer=2, n_head=2, n_positions=64)
+        folder = tmp_path / "byte-gpt2"
+        transformers.GPT2Model(config).save_pretrained(folder)
+        save_byte_tokenizer(folder, **options)
+        return folder
+
+    return make
+
+
+CHATML = (
+    "{{ bos_token }}{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] | trim }}<|im_end|>\n"
+    "{% endfor %}"
+)
+
+
+def save_byte_tokenizer(
+    folder: Path, *, bos: bool = True, adds_bos: bool = False, chat_template: str | None = None, room: int = 40
+) -> None:
+    """A byte-level BPE as GPT-2 has it: one token is BOS, EOS and the unknown word; 266 ids."""
+    special = ["<|end|>", "<|im_start|>", "<|im_end|>"]
+    merges = [("Ġ", "t"), ("h", "e"), ("Ġt", "he"), ("Ġ", "c"), ("a", "t"), ("Ġc", "at"), ("Ġ", "Ġ")]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: number for number, token in enumerate([*special, *alphabet, *(a + b for a, b in merges)])}
+    words = Tokenizer(models.BPE(vocabulary, merges))
+    words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    words.decoder = decoders.ByteLevel()
+    words.post_processor = (
+        processors.TemplateProcessing(single="<|end|> $A", special_tokens=[("<|end|>", 0)])
+        if adds_bos
+        else processors.ByteLevel(trim_offsets=False)
+    )
+    roles = {"bos_token": "<|end|>"} if bos else {}
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=words, **roles, eos_token="<|end|>", unk_token="<|end|>", model_max_length=room,
+        additional_special_tokens=special[1:],
+    )  # fmt: skip
+    tokenizer.chat_template = chat_template
+    tokenizer.save_pretrained(folder)
 
 
 def save_tokenizer(folder: Path) -> None:

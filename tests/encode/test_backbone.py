@@ -111,7 +111,7 @@ def test_mistake_3_a_text_does_not_depend_on_its_batch_mates(tiny_model: Tiny, f
 def test_the_tokenizers_padding_side_changes_nothing(tiny_model: Tiny) -> None:
     backbone = load(tiny_model("llama"), 3)
     right = states(backbone, TEXTS, resid(3))
-    backbone._tokenizer.padding_side = "left"
+    backbone._reader._tokenizer.padding_side = "left"
     left = states(backbone, TEXTS, resid(3))
     assert all(torch.equal(a, b) for a, b in zip(right, left, strict=True))
 

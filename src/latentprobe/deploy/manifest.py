@@ -63,6 +63,10 @@ class BundleBackbone(_Part):
     dtype: Literal["float32", "bfloat16", "float16"]
     """The type it computed in when the classifier was fitted."""
     identity: Identity
+    bos: Literal["auto", "always", "never"] = "auto"
+    template: Literal["chat"] | None = None
+    prompt: str | None = None
+    select: Literal["text", "after", "last"] = "text"
 
 
 class BundleSAE(_Part):
@@ -183,8 +187,12 @@ class Manifest(_Part):
         return self.model_copy(update={"fingerprint": self.content_hash()})
 
     def content_hash(self) -> str:
-        """What the fingerprint must be."""
-        content: dict[str, Any] = self.model_dump(mode="json", exclude={"fingerprint", "card"})
+        """What the fingerprint must be.
+
+        A field that was added later has a default, which says what was done before there was the field; at its default
+        it leaves the fingerprint as it was.
+        """
+        content: dict[str, Any] = self.model_dump(mode="json", exclude={"fingerprint", "card"}, exclude_defaults=True)
         return sha256_json(content)
 
 
