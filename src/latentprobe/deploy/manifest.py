@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from latentprobe.config import Binarize, Pooling, PositiveFloat, Selection
+from latentprobe.config import BackboneSpec, Binarize, Pooling, PositiveFloat, Selection
 from latentprobe.files import sha256_json
 
 __all__ = [
@@ -67,6 +67,13 @@ class BundleBackbone(_Part):
     template: Literal["chat"] | None = None
     prompt: str | None = None
     select: Literal["text", "after", "last"] = "text"
+
+    @model_validator(mode="after")
+    def _can_be_asked_for(self) -> BundleBackbone:
+        """Tokens, template, prompt and select go together as they must in a spec."""
+        fields = self.model_dump(include={"tokens", "bos", "template", "prompt", "select"})
+        BackboneSpec(layers=(self.layer,), **fields)
+        return self
 
 
 class BundleSAE(_Part):
