@@ -188,10 +188,11 @@ class BackboneSpec(Frozen):
         >>> BackboneSpec(layers=(3,)).selected
         'content'
         >>> BackboneSpec(layers=(3,), prompt="Is {text} rude?", select="last", bos="never").selected
-        'last of "Is {text} rude?", bos never'
+        'last token in "Is {text} rude?", bos never'
         """
         if self.prompt is not None:
-            what = f'{self.select} of "{self.prompt}"'
+            where = {"text": "text", "after": "after the text", "last": "last token"}[self.select]
+            what = f'{where} in "{self.prompt}"'
         else:
             what = f"{self.template} {self.tokens}" if self.template else self.tokens
         return what if self.bos == "auto" else f"{what}, bos {self.bos}"

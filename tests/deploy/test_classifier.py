@@ -337,7 +337,7 @@ def test_a_classifier_reads_texts_inside_the_prompt_it_was_fitted_with(tiny_bert
         expected = prompted.bundle.probe.decision(sp.csr_matrix(z))
         np.testing.assert_allclose(prompted.decision_function([text]), expected, atol=1e-5)
     (decision,) = prompted.decide(["a red cat"], explain=3)
-    assert decision.features
+    assert decision["features"]
 
 
 def test_threads_may_share_a_classifier(classifier: Classifier) -> None:
