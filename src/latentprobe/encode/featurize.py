@@ -62,7 +62,7 @@ def featurize(
     """Pooled features of some texts (one shard) for each source, rows in the order of ``texts``.
 
     Args:
-        texts: the texts; an empty one gives an all-zero row.
+        texts: the texts; one without selected tokens, as an empty one without a prompt, gives an all-zero row.
         ids: their names, copied through.
         backbone: loaded for the layers of all sources.
         sources: what to compute, all of it from the same forward passes.

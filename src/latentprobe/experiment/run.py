@@ -156,7 +156,7 @@ def _bundle(
     return build_bundle(
         evaluation.probe,
         sae=source.sae,
-        backbone=backbone.model_copy(update={"dtype": source.made_from["dtype"]}),
+        backbone=backbone.model_copy(update={key: source.made_from[key] for key in ("dtype", "bos")}),
         files=source.files,
         pooling=row["pooling"],
         binarize=_binarize(row["binarize"]),
