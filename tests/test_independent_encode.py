@@ -46,7 +46,9 @@ def block_output(model: transformers.PreTrainedModel, inputs: transformers.Batch
 )
 def test_rows_equal_an_encode_that_shares_no_code_with_ours(minilm: Model, layer: int, name: str) -> None:
     model, tokenizer = minilm
-    sae = {key: value.astype(np.float32) for key, value in load_file(BUNDLED / name / "sae_weights.safetensors").items()}
+    sae = {
+        key: value.astype(np.float32) for key, value in load_file(BUNDLED / name / "sae_weights.safetensors").items()
+    }
     rows = SAEVectorizer(layer=layer, sae=f"bundled:{name}", pooling="max").fit_transform(TEXTS).toarray()
     for row, text in zip(rows, TEXTS, strict=True):
         inputs = tokenizer(text, return_tensors="pt", return_special_tokens_mask=True)
