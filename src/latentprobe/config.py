@@ -152,7 +152,8 @@ class BackboneSpec(Frozen):
     max_norm_ratio: Annotated[float, Field(gt=1)] | None = None
     """Leave out tokens whose hidden state is more than this many times as long as the text's median one."""
     on_overflow: Literal["window", "truncate", "error"] = "window"
-    """A text longer than the model takes: pool over several windows, keep only the first, or refuse."""
+    """A text longer than the model takes: pool over several windows, each with the whole prompt or template, keep only
+    the first, or refuse."""
     max_tokens: Annotated[int, Field(ge=8)] | None = None
     """Tokens a window, special ones included. Default: what the model takes."""
     device: str = "auto"

@@ -268,6 +268,17 @@ def test_a_frame_that_leaves_no_room_is_refused(byte_gpt2: Make, options: dict[s
         load(byte_gpt2(chat_template=CHATML), **options)
 
 
+@pytest.mark.shared
+@pytest.mark.parametrize("prompt", ["Story: {text} The end.", "{text}!", "Q:\n{text}"])
+def test_a_tokenizer_that_writes_blanks_as_marks_keeps_every_character_too(shared_models: Path, prompt: str) -> None:
+    """Llama's: a mark for the blank, put before the first word as well, and bytes for what it does not know."""
+    backbone = load(shared_models / "stories260K", prompt=prompt)
+    for text in ("Once upon a 😀 time", " lead", "naïve\n\nx  y ", "the cat sat " * 400):
+        (tokens,) = backbone.tokenize([text])
+        assert {place for start, end in tokens.spans for place in range(start, end)} == set(range(len(text)))
+        assert all(len(window) <= 512 and window[0] == 1 for window in tokens.windows)
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(max_size=120), options=st.sampled_from([dict(prompt=PROMPT), dict(template="chat"), {}]))
 def test_any_text_keeps_its_characters_in_any_frame(text: str, options: dict[str, Any], many: Any) -> None:
