@@ -43,12 +43,6 @@ def test_each_mistake_has_tests_and_each_of_them_exists() -> None:
     assert named(PAGE) - existing() == set()
 
 
-def test_each_test_named_after_a_mistake_stands_on_the_page_under_its_number() -> None:
-    numbers = {name: int(match[1]) for name in existing() if (match := re.search(r"::test_mistake_(\d+)_", name))}
-    missing = {name for name, number in numbers.items() if number in SECTIONS and name not in named(SECTIONS[number])}
-    assert missing == set()
-
-
 # -- 4: what the baseline is given ------------------------------------------------------------------------------------
 
 
@@ -67,6 +61,8 @@ def test_mistake_4_hidden_states_are_standardized() -> None:
 # -- 14: files that run code ------------------------------------------------------------------------------------------
 
 MODULES = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "marshal", "shelve", "jsonpickle"}
+#: What torch's restricted reader raises where it refuses a file: a name, which reads nothing.
+HARMLESS = {"pickle.UnpicklingError"}
 CALLS = {
     "eval", "exec", "os.system", "os.popen", "joblib.load", "joblib.dump", "torch.save", "pandas.read_pickle",
     "pd.read_pickle", "yaml.load", "yaml.load_all", "yaml.unsafe_load", "yaml.full_load", "torch.jit.load",
@@ -85,8 +81,9 @@ def unsafe(source: str) -> Iterator[str]:
             case ast.Import(names=names):
                 yield from (name.name for name in names if name.name.split(".")[0] in MODULES)
             case ast.ImportFrom(module=str(module), names=names):
-                yield from ([module] if module.split(".")[0] in MODULES else [])
-                yield from (f"{module}.{name.name}" for name in names if f"{module}.{name.name}" in {*CALLS, *ONLY_WITH})
+                imported = {f"{module}.{name.name}" for name in names} - HARMLESS
+                from_unsafe = module.split(".")[0] in MODULES
+                yield from (name for name in sorted(imported) if from_unsafe or name in {*CALLS, *ONLY_WITH})
             case ast.Call(func=function, keywords=keywords):
                 yield from unsafe_call(ast.unparse(function), {one.arg: one.value for one in keywords if one.arg})
 
@@ -96,7 +93,9 @@ def unsafe_call(function: str, keywords: dict[str, ast.expr]) -> Iterator[str]:
         yield function
     if function in ONLY_WITH and not has(keywords, *ONLY_WITH[function]):
         yield function
-    yield from (keyword for keyword, value in NEVER_BUT.items() if keyword in keywords and not has(keywords, keyword, value))
+    for keyword, value in NEVER_BUT.items():
+        if keyword in keywords and not has(keywords, keyword, value):
+            yield keyword
 
 
 def has(keywords: dict[str, ast.expr], keyword: str, value: bool) -> bool:
@@ -117,6 +116,7 @@ def test_mistake_14_nothing_here_reads_a_file_that_can_run_code() -> None:
         "import pickle",
         "import a, pickle as p",
         "from pickle import loads",
+        "from pickle import UnpicklingError, Unpickler",
         "from joblib import load",
         "from torch import load",
         "joblib.load(path)",
@@ -142,6 +142,7 @@ def test_mistake_14_each_unsafe_call_is_found(line: str) -> None:
     "line",
     [
         "torch.load(path, weights_only=True)",
+        "from pickle import UnpicklingError",
         "np.load(path, allow_pickle=False)",
         "yaml.safe_load(text)",
         "json.load(stream)",
