@@ -26,12 +26,13 @@ def predict(
     import json
 
     from latentprobe.corpus import read_texts
+    from latentprobe.corpus.decoding import decoded
     from latentprobe.deploy import Classifier
     from latentprobe.files import atomic_path
 
     classifier = Classifier.load(bundle)
     if data == "-":
-        texts = [line.rstrip("\r\n") for line in sys.stdin]
+        texts = _lines(decoded(sys.stdin.buffer.read(), "stdin"))
         ids = [str(row) for row in range(len(texts))]
     else:
         read_ids, read = read_texts(data, text=text, id=id)
@@ -44,3 +45,9 @@ def predict(
     with atomic_path(out) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
         for line in lines:
             stream.write(line + "\n")
+
+
+def _lines(content: str) -> list[str]:
+    """One text a line, as in a .txt file."""
+    lines = [line.removesuffix("\r") for line in content.split("\n")]
+    return lines if lines[-1] else lines[:-1]

@@ -9,7 +9,7 @@ import typer
 
 from latentprobe.cli.run import Json
 
-app = typer.Typer(help="SAEs: which there are, what one of them is, and whether it is right.", no_args_is_help=True)
+app = typer.Typer(help="SAEs: which there are, what one of them is, and whether it is right.")
 
 
 @app.command("list")

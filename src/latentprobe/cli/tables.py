@@ -63,7 +63,8 @@ def print_results(results: Mapping[str, Any], folder: Path) -> None:
     console.print(table)
     hidden = len(results["rows"]) - sum(len(rows) for rows in best.values())
     if hidden > 0:
-        console.print(f"* chosen on inner folds; {hidden} more rows, all exploration, in the report", style="dim")
+        more = f"{hidden} more row{'s' * (hidden > 1)}"
+        console.print(f"* chosen on inner folds; {more}, all exploration, in the report", style="dim")
     for note in results["notes"]:
         console.print(Text(f"note: {visible(note)}", style="dim"))
     gap = results["difference"]
@@ -95,6 +96,9 @@ def print_decision(text: str, decision: Mapping[str, Any]) -> None:
     if decision["threshold"] is not None:
         line += f"  threshold {_numbers(decision['threshold'])}  {'flagged' if decision['flagged'] else 'not flagged'}"
     console.print(Text(visible(line), style="bold"))
+    if not decision["features"]:
+        console.print("no feature that this classifier uses is on in this text", style="dim")
+        return
     table = Table(box=None, pad_edge=False)
     for column in ("contribution", "feature", "label", "tokens"):
         table.add_column(column, justify="right" if column in ("contribution", "feature") else "left")
@@ -166,7 +170,7 @@ def _cell(value: object) -> str:
     if isinstance(value, Mapping):
         return "; ".join(f"{name} {_cell(part)}" for name, part in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return "; ".join(_cell(part) for part in value)
+        return "; ".join(_cell(part) for part in value) or "-"
     return str(value)
 
 

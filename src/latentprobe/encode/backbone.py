@@ -11,7 +11,6 @@ import contextlib
 import functools
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,8 @@ from latentprobe.config import BackboneSpec
 from latentprobe.encode.families import find_blocks, find_family, find_site
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.model_files import ModelFiles, find_model
-from latentprobe.errors import CorpusError, ModelError, SpecError
+from latentprobe.encode.reading import Reader, Tokens
+from latentprobe.errors import ModelError, SpecError
 from latentprobe.files import read_json
 
 __all__ = ["Backbone", "Tokens", "choose_device", "choose_dtype", "load_backbone", "shared_backbone"]
@@ -33,21 +33,8 @@ __all__ = ["Backbone", "Tokens", "choose_device", "choose_dtype", "load_backbone
 #: Padded tokens in one forward pass. Small batches of like length waste little padding and fit in cache.
 BATCH_TOKENS = {"cpu": 4096, "accelerator": 32768}
 
-
-@dataclass(frozen=True)
-class Tokens:
-    """One text as the model reads it."""
-
-    windows: tuple[NDArray[np.int64], ...]
-    """Token ids of each window, special tokens included."""
-    selected: tuple[NDArray[np.bool_], ...]
-    """Which of them are selected, one mask a window."""
-    spans: NDArray[np.int32]
-    """First character and one past the last of each selected token, over all windows, ``[tokens, 2]``."""
-
-    def __len__(self) -> int:
-        """Selected tokens."""
-        return len(self.spans)
+#: A tokenizer that knows no limit names 10^30. Models without a position table (Bloom, umT5) then get this window.
+NO_LIMIT, UNLIMITED_TOKENS = 10**9, 2048
 
 
 class Backbone:
@@ -69,15 +56,13 @@ class Backbone:
         self.spec = spec
         self.device = torch.device(spec.device)
         self.d_model = int(model.config.hidden_size)  # type: ignore[union-attr, arg-type]
-        self.max_tokens = _window_size(files, spec, tokenizer)
+        self.max_tokens = _window_size(files, spec, model.config, tokenizer)
         self._model = model
-        self._tokenizer = tokenizer
+        self._reader = Reader(tokenizer, spec, max_tokens=self.max_tokens, name=files.name)
         # Hooks sit on the model itself: a second thread's pass would write into the first one's states.
         self._lock = threading.Lock()
         self._family = str(model.config.model_type)  # type: ignore[union-attr]
         self._blocks = find_blocks(model, self._family)
-        keep = {tokenizer.unk_token_id}  # an unknown word is content
-        self._special_ids = np.array(sorted(set(tokenizer.all_special_ids) - keep), np.int64)
 
     @property
     def batch_tokens(self) -> int:
@@ -90,50 +75,8 @@ class Backbone:
         Raises:
             CorpusError: a text is longer than one window and the spec says ``on_overflow: error``.
         """
-        if not texts:
-            return []
         with self._lock:
-            encoded = self._tokenizer(
-                list(texts),
-                truncation=True,
-                max_length=self.max_tokens,
-                return_overflowing_tokens=True,
-                return_special_tokens_mask=True,
-                return_offsets_mapping=True,
-                return_attention_mask=False,
-                padding=False,
-            )
-        windows: list[list[int]] = [[] for _ in texts]
-        for window, row in enumerate(encoded["overflow_to_sample_mapping"]):
-            windows[row].append(window)
-        return [self._tokens(row, own, encoded) for row, own in enumerate(windows)]
-
-    def _tokens(self, row: int, windows: list[int], encoded: Any) -> Tokens:
-        """The windows of one text out of the tokenizer's flat list."""
-        if len(windows) > 1 and self.spec.on_overflow == "error":
-            raise CorpusError(
-                f"texts of at most {self.max_tokens} tokens were expected",
-                got=f"row {row} (counted from 0) takes {len(windows)} windows",
-                fix="set `on_overflow: window` to pool over all windows, or `truncate` to keep the first",
-            )
-        if self.spec.on_overflow == "truncate":
-            windows = windows[:1]
-        ids = [np.asarray(encoded["input_ids"][window], np.int64) for window in windows]
-        masks = [
-            self._select(window_ids, np.asarray(encoded["special_tokens_mask"][window], bool))
-            for window, window_ids in zip(windows, ids, strict=True)
-        ]
-        spans = [
-            np.asarray(encoded["offset_mapping"][window], np.int32).reshape(-1, 2)[mask]
-            for window, mask in zip(windows, masks, strict=True)
-        ]
-        return Tokens(tuple(ids), tuple(masks), np.concatenate(spans))
-
-    def _select(self, ids: NDArray[np.int64], added: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Selected tokens of a window: all, or all but special ones, whether the tokenizer or the user wrote them."""
-        if self.spec.tokens == "all":
-            return np.ones(len(ids), bool)
-        return ~added & ~np.isin(ids, self._special_ids)
+            return self._reader.read(texts)
 
     def hidden_states(self, batch: Sequence[Tokens], hooks: Sequence[HookPoint]) -> dict[HookPoint, torch.Tensor]:
         """Hidden states of the selected tokens of some texts at some hook points, from one pass over the windows.
@@ -149,16 +92,16 @@ class Backbone:
         windows = [(ids, mask) for tokens in batch for ids, mask in zip(tokens.windows, tokens.selected, strict=True)]
         parts: dict[HookPoint, list[torch.Tensor]] = {hook: [] for hook in hooks}
         for some in _in_budget(windows, self.batch_tokens):
-            states, selected = self._forward(some, hooks)
+            states = self._forward(some, hooks)
             for hook in hooks:
-                parts[hook].append(states[hook][selected].float())
+                parts[hook].append(states[hook].float())
         return {hook: torch.cat(tensors) for hook, tensors in parts.items()}
 
     @torch.inference_mode()
     def _forward(
         self, windows: Sequence[tuple[NDArray[np.int64], NDArray[np.bool_]]], hooks: Sequence[HookPoint]
-    ) -> tuple[dict[HookPoint, torch.Tensor], torch.Tensor]:
-        """One forward pass over right-padded windows: ``[windows, length, d]`` a hook, and the selection mask."""
+    ) -> dict[HookPoint, torch.Tensor]:
+        """One forward pass over right-padded windows: ``[selected tokens, d]`` a hook."""
         longest = max(1, *(len(ids) for ids, _ in windows))  # an empty text may have no token at all
         ids = np.zeros((len(windows), longest), np.int64)
         attended = np.zeros((len(windows), longest), np.int64)
@@ -167,24 +110,36 @@ class Backbone:
             ids[row, : len(window_ids)] = window_ids
             attended[row, : len(window_ids)] = 1
             selected[row, : len(window_ids)] = mask
-        with self._lock, self._captured(hooks) as states, contextlib.suppress(_DeepEnough):
+        chosen = torch.from_numpy(selected).to(self.device)
+        with self._lock, self._captured(hooks, chosen) as states, contextlib.suppress(_DeepEnough):
             self._model(
                 input_ids=torch.from_numpy(ids).to(self.device),
                 attention_mask=torch.from_numpy(attended).to(self.device),
             )
-        return states, torch.from_numpy(selected).to(self.device)
+        if silent := sorted(hook.name for hook in hooks if hook not in states):
+            raise ModelError(
+                f"a {self._family} model calls the modules that its hook points are at",
+                got=f"{self.files.name} runs without calling that of {silent[0]}",
+                fix="use `hook: resid_post`, or a checkpoint whose config does not split its projections",
+            )
+        return states
 
     @contextlib.contextmanager
-    def _captured(self, hooks: Sequence[HookPoint]) -> Iterator[dict[HookPoint, torch.Tensor]]:
-        """Hooks that fill a dict while the model runs and stop it after the deepest block."""
+    def _captured(self, hooks: Sequence[HookPoint], selected: torch.Tensor) -> Iterator[dict[HookPoint, torch.Tensor]]:
+        """Hooks that fill a dict while the model runs and stop it after the deepest block.
+
+        Args:
+            hooks: where to look.
+            selected: which tokens to keep, ``[windows, length]``.
+        """
         states: dict[HookPoint, torch.Tensor] = {}
         handles = []
         for hook in hooks:
             site = find_site(self._blocks, self._family, hook)
             if hook.site == "attn_z":
-                handles.append(site.register_forward_pre_hook(_keep_input(states, hook)))
+                handles.append(site.register_forward_pre_hook(_keep_input(states, hook, selected)))
             else:
-                handles.append(site.register_forward_hook(_keep_output(states, hook)))
+                handles.append(site.register_forward_hook(_keep_output(states, hook, selected)))
         deepest = self._blocks[max(hook.layer for hook in hooks)]
         handles.append(deepest.register_forward_hook(_stop))
         try:
@@ -202,19 +157,28 @@ def _stop(module: nn.Module, args: Any, output: Any) -> None:
     raise _DeepEnough
 
 
-def _keep_output(states: dict[HookPoint, torch.Tensor], hook: HookPoint) -> Any:
+def _keep_output(states: dict[HookPoint, torch.Tensor], hook: HookPoint, selected: torch.Tensor) -> Any:
     def keep(module: nn.Module, args: Any, output: Any) -> None:
         # Blocks return a plain tensor since transformers 5, a tuple before: indexing a tensor would take batch row 0.
-        states[hook] = output[0] if isinstance(output, tuple) else output
+        states[hook] = _rows(output[0] if isinstance(output, tuple) else output, selected)
 
     return keep
 
 
-def _keep_input(states: dict[HookPoint, torch.Tensor], hook: HookPoint) -> Any:
+def _keep_input(states: dict[HookPoint, torch.Tensor], hook: HookPoint, selected: torch.Tensor) -> Any:
     def keep(module: nn.Module, args: Any) -> None:
-        states[hook] = args[0]
+        states[hook] = _rows(args[0], selected)
 
     return keep
+
+
+def _rows(x: torch.Tensor, selected: torch.Tensor) -> torch.Tensor:
+    """A copy of the selected tokens' rows, ``[selected tokens, d]``.
+
+    A copy, because Falcon adds the attention's output to that of its MLP in place; and shaped anew, because OPT runs
+    its MLP on windows laid end to end.
+    """
+    return x.reshape(*selected.shape, -1)[selected]
 
 
 def _in_budget(
@@ -235,18 +199,19 @@ def load_backbone(spec: BackboneSpec) -> Backbone:
     """Load a model as far as its deepest needed block, with its tokenizer.
 
     Raises:
-        ModelError: unknown model or family, weights that do not fit, no fast tokenizer.
-        SpecError: a layer the model does not have, a device that is not there.
+        ModelError: unknown model or family, weights that do not fit, no fast tokenizer, no chat template or BOS token
+            where one is asked for.
+        SpecError: a layer the model does not have, a device that is not there, a prompt without room for a text.
     """
     files = find_model(spec.model, spec.revision)
-    find_family(str(files.config.get("model_type")))
+    family = find_family(str(files.config.get("model_type")))
     device = choose_device(spec.device)
     spec = spec.model_copy(update={"device": device, "dtype": choose_dtype(spec.dtype, device, files)})
     with _quiet_transformers():
         try:
             config = transformers.AutoConfig.from_pretrained(files.folder)
             _keep_blocks(config, max(spec.layers) + 1, files.name)
-            model, loading = transformers.AutoModel.from_pretrained(
+            model, loading = getattr(transformers, family.loader).from_pretrained(
                 files.folder,
                 config=config,
                 dtype=getattr(torch, spec.dtype),
@@ -340,17 +305,18 @@ def choose_dtype(dtype: str, device: str, files: ModelFiles) -> str:
     return "float32" if device == "cpu" else str(own)
 
 
-def _window_size(files: ModelFiles, spec: BackboneSpec, tokenizer: Any) -> int:
+def _window_size(files: ModelFiles, spec: BackboneSpec, config: Any, tokenizer: Any) -> int:
     """Tokens a window: the least that the tokenizer, the position table and the training of the model allow."""
     limits = [int(tokenizer.model_max_length)]
-    if positions := files.config.get("max_position_embeddings") or files.config.get("n_positions"):
-        # RoBERTa counts positions from pad_token_id + 1, so its table is longer than the text it takes.
-        reserved = tokenizer.pad_token_id + 1 if "roberta" in str(files.config.get("model_type")) else 0
+    if positions := getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None):
+        reserved = config.pad_token_id + 1 if find_family(config.model_type).after_padding else 0
         limits.append(int(positions) - reserved)
     sentence = files.folder / "sentence_bert_config.json"
     if sentence.is_file():
         limits.append(int(read_json(sentence)["max_seq_length"]))
     limit = min(limits)
+    if limit > NO_LIMIT:
+        limit = UNLIMITED_TOKENS
     if spec.max_tokens is not None and spec.max_tokens > limit:
         raise SpecError(
             f"{files.name} takes windows of at most {limit} tokens",

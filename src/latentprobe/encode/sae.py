@@ -118,6 +118,7 @@ class SAE:
         pre_ops: names of row-wise operations of ``PRE_OPS``, in order.
         W_dec: float32 ``[width, d_in]``, or None where only the encoder was loaded.
         b_dec: float32 ``[d_in]``, likewise.
+        prepend_bos: whether it was trained on texts with a BOS token before them, or None where that is not said.
 
     Raises:
         SAEError: shapes or types do not fit each other, a number is not finite, a threshold is negative, k is not in
@@ -139,6 +140,7 @@ class SAE:
     pre_ops: tuple[PreOp, ...] = ()
     W_dec: Tensor | None = field(default=None, repr=False)
     b_dec: Tensor | None = field(default=None, repr=False)
+    prepend_bos: bool | None = None
 
     def __post_init__(self) -> None:
         for name, tensor, shape in self._parts():

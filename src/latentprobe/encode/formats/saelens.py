@@ -50,6 +50,7 @@ class _Config:
     input_scale: float
     ranks_by_decoder_norm: bool
     finetuned: bool
+    prepend_bos: bool | None
 
 
 def facts(place: Place) -> Facts:
@@ -86,6 +87,7 @@ def load(place: Place, *, decoder: bool) -> SAE:
         b_enc=b_enc,
         activation=activation,
         pre_ops=config.pre_ops,
+        prepend_bos=config.prepend_bos,
     )
     if not decoder and not config.ranks_by_decoder_norm:
         return sae
@@ -175,6 +177,7 @@ def _read_config(place: Place) -> _Config:
         input_scale=scale,
         ranks_by_decoder_norm=ranks,
         finetuned=bool(values.get("finetuning_scaling_factor")),
+        prepend_bos=said if isinstance(said := values.get("prepend_bos"), bool) else None,
     )
 
 
