@@ -40,11 +40,16 @@ def test_help_for_a_reader_that_left_ends_quietly_too(store: Path) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def _heed_interrupts() -> None:
+    """A job in the background of a script ignores Ctrl-C, and so would what it starts: not in this test."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def interrupt_at(words: str, arguments: list[str], cwd: Path, store: Path) -> tuple[int, str, str]:
     """Status, stdout and stderr of a command that gets the terminal's Ctrl-C once it has said some words."""
     with subprocess.Popen(
         [LATENTPROBE, *arguments], cwd=cwd, env=environment(store), text=True, encoding="utf-8",
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, preexec_fn=_heed_interrupts,
     ) as process:  # fmt: skip
         assert process.stdout is not None and process.stderr is not None
         heard = ""
