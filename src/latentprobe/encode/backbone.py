@@ -33,6 +33,9 @@ __all__ = ["Backbone", "Tokens", "choose_device", "choose_dtype", "load_backbone
 #: Padded tokens in one forward pass. Small batches of like length waste little padding and fit in cache.
 BATCH_TOKENS = {"cpu": 4096, "accelerator": 32768}
 
+#: A tokenizer that knows no limit names 10^30. Models without a position table (Bloom, umT5) then get this window.
+NO_LIMIT, UNLIMITED_TOKENS = 10**9, 2048
+
 
 @dataclass(frozen=True)
 class Tokens:
@@ -69,7 +72,7 @@ class Backbone:
         self.spec = spec
         self.device = torch.device(spec.device)
         self.d_model = int(model.config.hidden_size)  # type: ignore[union-attr, arg-type]
-        self.max_tokens = _window_size(files, spec, tokenizer)
+        self.max_tokens = _window_size(files, spec, model.config, tokenizer)
         self._model = model
         self._tokenizer = tokenizer
         # Hooks sit on the model itself: a second thread's pass would write into the first one's states.
@@ -149,16 +152,16 @@ class Backbone:
         windows = [(ids, mask) for tokens in batch for ids, mask in zip(tokens.windows, tokens.selected, strict=True)]
         parts: dict[HookPoint, list[torch.Tensor]] = {hook: [] for hook in hooks}
         for some in _in_budget(windows, self.batch_tokens):
-            states, selected = self._forward(some, hooks)
+            states = self._forward(some, hooks)
             for hook in hooks:
-                parts[hook].append(states[hook][selected].float())
+                parts[hook].append(states[hook].float())
         return {hook: torch.cat(tensors) for hook, tensors in parts.items()}
 
     @torch.inference_mode()
     def _forward(
         self, windows: Sequence[tuple[NDArray[np.int64], NDArray[np.bool_]]], hooks: Sequence[HookPoint]
-    ) -> tuple[dict[HookPoint, torch.Tensor], torch.Tensor]:
-        """One forward pass over right-padded windows: ``[windows, length, d]`` a hook, and the selection mask."""
+    ) -> dict[HookPoint, torch.Tensor]:
+        """One forward pass over right-padded windows: ``[selected tokens, d]`` a hook."""
         longest = max(1, *(len(ids) for ids, _ in windows))  # an empty text may have no token at all
         ids = np.zeros((len(windows), longest), np.int64)
         attended = np.zeros((len(windows), longest), np.int64)
@@ -167,24 +170,38 @@ class Backbone:
             ids[row, : len(window_ids)] = window_ids
             attended[row, : len(window_ids)] = 1
             selected[row, : len(window_ids)] = mask
-        with self._lock, self._captured(hooks) as states, contextlib.suppress(_DeepEnough):
+        chosen = torch.from_numpy(selected).to(self.device)
+        with self._lock, self._captured(hooks, chosen) as states, contextlib.suppress(_DeepEnough):
             self._model(
                 input_ids=torch.from_numpy(ids).to(self.device),
                 attention_mask=torch.from_numpy(attended).to(self.device),
             )
-        return states, torch.from_numpy(selected).to(self.device)
+        if silent := sorted(hook.name for hook in hooks if hook not in states):
+            raise ModelError(
+                f"a {self._family} model calls the modules that its hook points are at",
+                got=f"{self.files.name} runs without calling that of {silent[0]}",
+                fix="use `hook: resid_post`, or a checkpoint whose config does not split its projections",
+            )
+        return states
 
     @contextlib.contextmanager
-    def _captured(self, hooks: Sequence[HookPoint]) -> Iterator[dict[HookPoint, torch.Tensor]]:
-        """Hooks that fill a dict while the model runs and stop it after the deepest block."""
+    def _captured(
+        self, hooks: Sequence[HookPoint], selected: torch.Tensor
+    ) -> Iterator[dict[HookPoint, torch.Tensor]]:
+        """Hooks that fill a dict while the model runs and stop it after the deepest block.
+
+        Args:
+            hooks: where to look.
+            selected: which tokens to keep, ``[windows, length]``.
+        """
         states: dict[HookPoint, torch.Tensor] = {}
         handles = []
         for hook in hooks:
             site = find_site(self._blocks, self._family, hook)
             if hook.site == "attn_z":
-                handles.append(site.register_forward_pre_hook(_keep_input(states, hook)))
+                handles.append(site.register_forward_pre_hook(_keep_input(states, hook, selected)))
             else:
-                handles.append(site.register_forward_hook(_keep_output(states, hook)))
+                handles.append(site.register_forward_hook(_keep_output(states, hook, selected)))
         deepest = self._blocks[max(hook.layer for hook in hooks)]
         handles.append(deepest.register_forward_hook(_stop))
         try:
@@ -202,19 +219,28 @@ def _stop(module: nn.Module, args: Any, output: Any) -> None:
     raise _DeepEnough
 
 
-def _keep_output(states: dict[HookPoint, torch.Tensor], hook: HookPoint) -> Any:
+def _keep_output(states: dict[HookPoint, torch.Tensor], hook: HookPoint, selected: torch.Tensor) -> Any:
     def keep(module: nn.Module, args: Any, output: Any) -> None:
         # Blocks return a plain tensor since transformers 5, a tuple before: indexing a tensor would take batch row 0.
-        states[hook] = output[0] if isinstance(output, tuple) else output
+        states[hook] = _rows(output[0] if isinstance(output, tuple) else output, selected)
 
     return keep
 
 
-def _keep_input(states: dict[HookPoint, torch.Tensor], hook: HookPoint) -> Any:
+def _keep_input(states: dict[HookPoint, torch.Tensor], hook: HookPoint, selected: torch.Tensor) -> Any:
     def keep(module: nn.Module, args: Any) -> None:
-        states[hook] = args[0]
+        states[hook] = _rows(args[0], selected)
 
     return keep
+
+
+def _rows(x: torch.Tensor, selected: torch.Tensor) -> torch.Tensor:
+    """A copy of the selected tokens' rows, ``[selected tokens, d]``.
+
+    A copy, because Falcon adds the attention's output to that of its MLP in place; and shaped anew, because OPT runs
+    its MLP on windows laid end to end.
+    """
+    return x.reshape(*selected.shape, -1)[selected]
 
 
 def _in_budget(
@@ -239,14 +265,14 @@ def load_backbone(spec: BackboneSpec) -> Backbone:
         SpecError: a layer the model does not have, a device that is not there.
     """
     files = find_model(spec.model, spec.revision)
-    find_family(str(files.config.get("model_type")))
+    family = find_family(str(files.config.get("model_type")))
     device = choose_device(spec.device)
     spec = spec.model_copy(update={"device": device, "dtype": choose_dtype(spec.dtype, device, files)})
     with _quiet_transformers():
         try:
             config = transformers.AutoConfig.from_pretrained(files.folder)
             _keep_blocks(config, max(spec.layers) + 1, files.name)
-            model, loading = transformers.AutoModel.from_pretrained(
+            model, loading = getattr(transformers, family.loader).from_pretrained(
                 files.folder,
                 config=config,
                 dtype=getattr(torch, spec.dtype),
@@ -340,17 +366,18 @@ def choose_dtype(dtype: str, device: str, files: ModelFiles) -> str:
     return "float32" if device == "cpu" else str(own)
 
 
-def _window_size(files: ModelFiles, spec: BackboneSpec, tokenizer: Any) -> int:
+def _window_size(files: ModelFiles, spec: BackboneSpec, config: Any, tokenizer: Any) -> int:
     """Tokens a window: the least that the tokenizer, the position table and the training of the model allow."""
     limits = [int(tokenizer.model_max_length)]
-    if positions := files.config.get("max_position_embeddings") or files.config.get("n_positions"):
-        # RoBERTa counts positions from pad_token_id + 1, so its table is longer than the text it takes.
-        reserved = tokenizer.pad_token_id + 1 if "roberta" in str(files.config.get("model_type")) else 0
+    if positions := getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None):
+        reserved = config.pad_token_id + 1 if find_family(config.model_type).after_padding else 0
         limits.append(int(positions) - reserved)
     sentence = files.folder / "sentence_bert_config.json"
     if sentence.is_file():
         limits.append(int(read_json(sentence)["max_seq_length"]))
     limit = min(limits)
+    if limit > NO_LIMIT:
+        limit = UNLIMITED_TOKENS
     if spec.max_tokens is not None and spec.max_tokens > limit:
         raise SpecError(
             f"{files.name} takes windows of at most {limit} tokens",

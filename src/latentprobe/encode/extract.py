@@ -112,7 +112,8 @@ def require_fit(sae: SAE, spec: BackboneSpec, files: ModelFiles) -> None:
             got=f"{sae.reference}, trained on {sae.hook.name}",
             fix=f"add layer {sae.hook.layer} to `layers`, or name an SAE of the layers you ask for",
         )
-    width = files.config.get("hidden_size") or files.config.get("n_embd") or files.config.get("dim")
+    names = ("hidden_size", "n_embd", "n_embed", "dim", "d_model")
+    width = next((files.config[name] for name in names if files.config.get(name)), None)
     if spec.hook != "attn_z" and width is not None and sae.d_in != int(width):
         raise SAEError(
             f"an SAE for hidden states of size {width} was expected ({files.name})",

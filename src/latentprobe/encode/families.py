@@ -1,6 +1,6 @@
 """Where the blocks of each model family are, and where in a block each hook point is: one table.
 
-Paths start at the base model that ``AutoModel`` gives. A family that is not here is refused by name: a hook on the
+Paths start at the base model that the family's loader gives. A family that is not here is refused by name: a hook on the
 wrong module gives numbers that look right. Knows nothing of how a model is loaded or run.
 """
 
@@ -13,7 +13,7 @@ from torch import nn
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.errors import ModelError, nearest
 
-__all__ = ["FAMILIES", "Family", "find_blocks", "find_site"]
+__all__ = ["FAMILIES", "Family", "find_blocks", "find_family", "find_site"]
 
 
 @dataclass(frozen=True)
@@ -26,20 +26,26 @@ class Family:
     """In a block, the projection whose *input* is the concatenated heads."""
     mlp_out: str
     """In a block, the module whose *output* is added to the residual stream."""
+    loader: str = "AutoModel"
+    """The class of transformers that loads its base model; of an encoder with a decoder, the encoder alone."""
+    after_padding: bool = False
+    """Positions are counted from pad_token_id + 1, so that the table is longer than the text it takes."""
 
 
 _BERT = Family("encoder.layer", "attention.output.dense", "output.dense")
+_ROBERTA = Family("encoder.layer", "attention.output.dense", "output.dense", after_padding=True)
 _LLAMA = Family("layers", "self_attn.o_proj", "mlp")
 _SANDWICHED = Family("layers", "self_attn.o_proj", "post_feedforward_layernorm")
+_T5 = Family("encoder.block", "layer.0.SelfAttention.o", "layer.1.DenseReluDense", loader="AutoModelForTextEncoding")
 
 #: ``config.model_type`` to module paths.
 FAMILIES: dict[str, Family] = {
     "bert": _BERT,
-    "roberta": _BERT,
-    "xlm-roberta": _BERT,
-    "camembert": _BERT,
+    "roberta": _ROBERTA,
+    "xlm-roberta": _ROBERTA,
+    "camembert": _ROBERTA,
     "electra": _BERT,
-    "mpnet": Family("encoder.layer", "attention.attn.o", "output.dense"),
+    "mpnet": Family("encoder.layer", "attention.attn.o", "output.dense", after_padding=True),
     "distilbert": Family("transformer.layer", "attention.out_lin", "ffn"),
     "modernbert": Family("layers", "attn.Wo", "mlp"),
     "gpt2": Family("h", "attn.c_proj", "mlp"),
@@ -57,6 +63,9 @@ FAMILIES: dict[str, Family] = {
     # Bloom's mlp module adds the residual itself; its last projection is what is added.
     "bloom": Family("h", "self_attention.dense", "mlp.dense_4h_to_h"),
     "falcon": Family("h", "self_attention.dense", "mlp"),
+    "t5": _T5,
+    "mt5": _T5,
+    "umt5": _T5,
 }
 
 
