@@ -98,8 +98,8 @@ class DataSpec(Frozen):
     """Labelled examples: where they are, and which column means what."""
 
     path: str
-    """A CSV, TSV, JSON, JSON Lines (each also .gz), Parquet or text file, `hf:org/name[:config][:split]`, or a folder of
-    images with one sub-folder a class."""
+    """A CSV, TSV, JSON, JSON Lines (each also .gz), Parquet or text file, `hf:org/name[:config][:split]`, or a folder
+    of images with one sub-folder a class."""
     text: str = "text"
     """Column with the text; its number from 0 in a file without a header. Empty where `image` is given."""
     image: str | None = None

@@ -11,7 +11,7 @@ Knows nothing of tokens, models or probes.
 
 from __future__ import annotations
 
-from latentprobe.corpus.corpus import Corpus
+from latentprobe.corpus.corpus import Corpus, Rows
 from latentprobe.corpus.image_rows import read_images
 from latentprobe.corpus.images import ImageFile
 from latentprobe.corpus.read import corpus_from, read_corpus, read_texts
@@ -21,6 +21,7 @@ from latentprobe.corpus.texts import normalized
 __all__ = [
     "Corpus",
     "ImageFile",
+    "Rows",
     "Target",
     "corpus_from",
     "normalized",

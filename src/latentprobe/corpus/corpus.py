@@ -13,6 +13,9 @@ from latentprobe.corpus.target import Target
 from latentprobe.corpus.texts import normalized
 from latentprobe.files import sha256_json
 
+#: What goes through a model, row by row.
+Rows = Sequence[str] | Sequence[ImageFile]
+
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
@@ -49,7 +52,7 @@ class Corpus:
         return sha256_json({"ids": self.ids, "texts": self.texts})
 
     @property
-    def rows(self) -> Sequence[str] | Sequence[ImageFile]:
+    def rows(self) -> Rows:
         """What goes through a model: the texts, or the images."""
         return self.texts if self.images is None else self.images
 

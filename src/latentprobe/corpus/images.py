@@ -29,7 +29,7 @@ from latentprobe.errors import CorpusError, MissingExtraError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["FORMATS", "MAX_PIXELS", "ImageFile", "check_images", "notes_on", "pixels"]
+__all__ = ["FORMATS", "MAX_PIXELS", "ImageFile", "check_images", "notes_on", "pixels", "require_pillow"]
 
 #: Width times height of an image, at most; as RGB it takes 192 MB. A small file may unpack to any size.
 MAX_PIXELS = 64_000_000
@@ -60,6 +60,11 @@ class ImageFile:
     changes: tuple[str, ...] = ()
     """What its pixels went through: animated, deep, rotated, transparent, converted."""
 
+    @property
+    def name(self) -> str:
+        """Its file, with the folder it is in."""
+        return "/".join(self.path.parts[-2:])
+
 
 def check_images(paths: Sequence[Path]) -> list[ImageFile]:
     """Read every file once, so that what cannot be used is refused before anything is computed.
@@ -68,7 +73,7 @@ def check_images(paths: Sequence[Path]) -> list[ImageFile]:
         CorpusError: naming the first file that cannot be read as an image.
         MissingExtraError: pillow is not installed.
     """
-    _require_pillow()
+    require_pillow()
     with warnings.catch_warnings():  # Pillow warns of what is refused or put right here
         warnings.filterwarnings("ignore", module="PIL")
         with ThreadPoolExecutor(4) as pool:
@@ -102,7 +107,8 @@ def notes_on(images: Iterable[ImageFile], ids: Sequence[str]) -> list[str]:
     ]
 
 
-def _require_pillow() -> None:
+def require_pillow() -> None:
+    """Refuse to go on without the package that reads images, naming the extra."""
     try:
         import PIL.Image  # noqa: F401
     except ImportError as error:

@@ -44,10 +44,11 @@ def without_leaks(
     groups: Sequence[str] | None,
     on_leak: Literal["refuse", "move"],
 ) -> tuple[NDArray[np.bool_], list[str]]:
-    """A given test part, [n], that shares no text and no group with the training part, and what was done for it.
+    """A given test part, [n], that shares no text or image and no group with the other, and what was done for it.
 
-    ``copies`` tells which rows hold the same text or image (``what``); empty texts are no copies of each other. With ``move``, a training row goes to the test side if its text or its
-    group stands there, and then so does what shares a text or group with that row, until nothing is left to move.
+    Rows with the same value in ``copies`` hold the same text or image, as ``what`` says; empty texts are no copies of
+    each other. With ``move``, a training row goes to the test side if its text or its group stands there, and then so
+    does what shares a text or group with that row, until nothing is left to move.
 
     Raises:
         CorpusError: something stands on both sides and ``on_leak`` is ``refuse``.

@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from latentprobe.config import Binarize, Pooling, PositiveFloat, Selection
 from latentprobe.files import sha256_json
@@ -56,13 +64,20 @@ class BundleBackbone(_Part):
     revision: str | None
     layer: Count
     hook: Literal["resid_post", "mlp_out", "attn_z"]
-    tokens: Literal["content", "all"]
+    tokens: Literal["content", "all", "image", "text"]
     max_norm_ratio: Annotated[float, Field(gt=1)] | None
     on_overflow: Literal["window", "truncate", "error"]
     max_tokens: Annotated[int, Field(ge=8)] | None
     dtype: Literal["float32", "bfloat16", "float16"]
     """The type it computed in when the classifier was fitted."""
     identity: Identity
+    rows: Literal["texts", "images"] = "texts"
+    """What the model reads. Left out of the file where it is texts, as it was before there was a choice."""
+
+    @model_serializer(mode="wrap")
+    def _without_texts(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = plain(self)
+        return {key: value for key, value in values.items() if (key, value) != ("rows", "texts")}
 
 
 class BundleSAE(_Part):
