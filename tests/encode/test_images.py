@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from latentprobe.config import BackboneSpec
 from latentprobe.corpus import ImageFile, read_images
+from latentprobe.encode.backbone import load_backbone
 from latentprobe.encode.featurize import IMAGE_CHARACTERS, SHARD_CHARACTERS, Source, featurize, shards
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.image_families import IMAGE_FAMILIES, hidden_size
@@ -325,3 +326,59 @@ def test_vision_only_families_and_those_with_language_are_told_apart() -> None:
     with_language = {name for name, family in IMAGE_FAMILIES.items() if family.has_language}
     assert with_language == set(WITH_LANGUAGE) - {"paligemma2"}
     assert set(IMAGE_FAMILIES) - with_language == set(VISION_ONLY)
+
+
+#: How checkpoints published before transformers 5 name their processors.
+LEGACY: dict[str, dict[str, Any]] = {
+    "vit": {"image_processor_type": "ViTImageProcessor", "feature_extractor_type": "ViTFeatureExtractor"},
+    "clip": {"feature_extractor_type": "CLIPFeatureExtractor"},
+    "siglip": {"image_processor_type": "SiglipImageProcessor", "processor_class": "SiglipProcessor"},
+    "paligemma2": {"image_processor_type": "SiglipImageProcessor", "processor_class": "PaliGemmaProcessor"},
+    "gemma3": {"image_processor_type": "Gemma3ImageProcessor", "processor_class": "Gemma3Processor"},
+}
+
+
+@pytest.mark.parametrize("name", LEGACY)
+def test_processors_written_by_older_versions_give_the_same(
+    image_model: Tiny, images: list[ImageFile], tmp_path: Path, name: str
+) -> None:
+    folder = image_model(name)
+    copy = shutil.copytree(folder, tmp_path / "old")
+    whole = copy / "processor_config.json"
+    settings = json.loads((whole if whole.is_file() else copy / "preprocessor_config.json").read_text())
+    pictures = settings.pop("image_processor", settings)
+    for key in ("image_processor_type", "feature_extractor_type", "processor_class"):
+        pictures.pop(key, None)
+    (copy / "preprocessor_config.json").write_text(json.dumps(pictures | LEGACY[name]))
+    if whole.is_file():
+        whole.write_text(json.dumps({"processor_class": LEGACY[name]["processor_class"], "image_seq_length": 4}))
+    hook = HookPoint(1, "resid_post")
+    for old, new in zip(states(load(copy, 1), images, hook), states(load(folder, 1), images, hook), strict=True):
+        torch.testing.assert_close(old, new)
+
+
+@pytest.mark.parametrize("name", ["clip_vision_model", "llava"])
+def test_a_processor_that_keeps_the_shape_of_images_is_refused(image_model: Tiny, tmp_path: Path, name: str) -> None:
+    copy = shutil.copytree(image_model(name), tmp_path / name)
+    path = next(file for file in (copy / "processor_config.json", copy / "preprocessor_config.json") if file.is_file())
+    settings = json.loads(path.read_text())
+    settings.get("image_processor", settings)["do_center_crop"] = False
+    path.write_text(json.dumps(settings))
+    backbone = load(copy, 0)
+    for row, size in enumerate([(96, 24), (24, 24)]):
+        Image.new("RGB", size, "red").save(tmp_path / f"{row}.png")
+        wide = list(read_images(tmp_path / "0.png").columns["image"])
+        square = list(read_images(tmp_path / f"{row}.png").columns["image"])
+        with pytest.raises(ModelError, match="every image the same number of tokens"):
+            states(backbone, [*wide, *square], HookPoint(0, "resid_post"))  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("tokens", ["image", "text"])
+def test_a_choice_among_an_images_tokens_is_refused_for_texts(tiny_model: Tiny, tokens: Any) -> None:
+    with pytest.raises(SpecError, match="the rows are texts"):
+        load_backbone(BackboneSpec(model=str(tiny_model("bert")), layers=(0,), tokens=tokens))
+
+
+def test_a_vision_encoder_is_refused_for_texts(image_model: Tiny) -> None:
+    with pytest.raises(ModelError, match="the rows are texts"):
+        load_backbone(BackboneSpec(model=str(image_model("vit")), layers=(0,)))

@@ -25,6 +25,7 @@ from latentprobe.config import BackboneSpec
 from latentprobe.corpus import ImageFile, Rows
 from latentprobe.encode.families import find_blocks, find_family, find_site
 from latentprobe.encode.hookpoints import HookPoint
+from latentprobe.encode.image_families import require_rows
 from latentprobe.encode.model_files import ModelFiles, find_model
 from latentprobe.errors import CorpusError, ModelError, SpecError
 from latentprobe.files import read_json
@@ -277,6 +278,7 @@ def load_backbone(spec: BackboneSpec) -> Backbone:
         SpecError: a layer the model does not have, a device that is not there.
     """
     files = find_model(spec.model, spec.revision)
+    require_rows(spec, files.config, images=False)
     family = find_family(str(files.config.get("model_type")))
     device = choose_device(spec.device)
     spec = spec.model_copy(update={"device": device, "dtype": choose_dtype(spec.dtype, device, files)})

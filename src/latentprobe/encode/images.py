@@ -34,6 +34,7 @@ from latentprobe.encode.backbone import (
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.image_families import find_image_family, require_rows
 from latentprobe.encode.model_files import ModelFiles, find_model
+from latentprobe.errors import ModelError
 
 __all__ = ["ImageBackbone", "load_image_backbone", "shared_image_backbone"]
 
@@ -55,7 +56,9 @@ class ImageBackbone(Backbone):
         assert isinstance(hooked, nn.Module)
         self._hook_into(files, spec, model, hooked)
         self._processor = processor
+        self._shapes: dict[str, torch.Size] | None = None
         inputs = self._inputs([_blank()])
+        self._shapes = {name: tensor.shape[1:] for name, tensor in inputs.items()}
         self.max_tokens = self._sequence_length(inputs)
         in_image, special = self._prompt_tokens(inputs) if self._has_language else self._patch_tokens(inputs)
         selected = {"all": np.ones(self.max_tokens, bool), "text": ~in_image & ~special}.get(spec.tokens, in_image)
@@ -89,17 +92,33 @@ class ImageBackbone(Backbone):
 
         All of it goes to the model: without its token types, PaliGemma and Gemma 3 would look at images causally.
         """
-        if self._has_language:
-            prompts = [self._processor.image_token] * len(pictures)
-            given = self._processor(images=[[picture] for picture in pictures], text=prompts, return_tensors="pt")
-            given.pop("labels", None)
-        else:
-            given = self._processor(images=list(pictures), return_tensors="pt")
+        try:
+            given = self._processed(pictures)
+        except ValueError as error:  # pictures of several sizes do not make one array
+            raise self._uneven(str(error).splitlines()[0]) from error
+        shapes = {name: tensor.shape[1:] for name, tensor in given.items()}
+        if self._shapes not in (None, shapes):
+            raise self._uneven(", ".join(f"{name} {list(shape)}" for name, shape in shapes.items()))
         kind = getattr(torch, self.spec.dtype)
         return {
             name: tensor.to(self.device, kind if tensor.is_floating_point() else tensor.dtype)
             for name, tensor in given.items()
         }
+
+    def _processed(self, pictures: Sequence[Any]) -> dict[str, torch.Tensor]:
+        if not self._has_language:
+            return dict(self._processor(images=list(pictures), return_tensors="pt"))
+        prompts = [self._processor.image_token] * len(pictures)
+        given = dict(self._processor(images=[[picture] for picture in pictures], text=prompts, return_tensors="pt"))
+        given.pop("labels", None)
+        return given
+
+    def _uneven(self, got: str) -> ModelError:
+        return ModelError(
+            f"the processor of {self.files.name} makes every image the same number of tokens",
+            got=got,
+            fix="give it one size in preprocessor_config.json: `size` with height and width, or `do_center_crop: true`",
+        )
 
     @torch.inference_mode()
     def _sequence_length(self, inputs: dict[str, torch.Tensor]) -> int:
