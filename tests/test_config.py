@@ -60,6 +60,12 @@ def test_a_completed_spec_reads_back_as_itself() -> None:
         ("backbones.0.layers", [], "layers"),
         ("backbones.0.layers", [3, 3], "twice"),
         ("backbones.0.tokens", "some", "content"),
+        ("backbones.0.bos", "yes", "always"),
+        ("backbones.0.template", "alpaca", "chat"),
+        ("backbones.0.prompt", "Is this rude?", "once where the text stands: {text}"),
+        ("backbones.0.prompt", "{text} or {text}", "once where the text stands: {text}"),
+        ("backbones.0.select", "after", "`select` goes with a prompt"),
+        ("backbones.0.select", "first", "backbones.0.select"),
         ("backbones.0.max_norm_ratio", 0.5, "greater than 1"),
         ("data.test", 1.5, "data.test"),
         ("data.label", ["one"], "data.label"),
@@ -73,6 +79,30 @@ def test_a_wrong_value_is_refused_with_its_place_and_what_is_allowed(path: str, 
     with pytest.raises(SpecError) as refused:
         parse_spec(changed(path, value))
     assert told in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"prompt": "Rude? {text}", "template": "chat"}, "exclude each other"),
+        ({"prompt": "Rude? {text}", "tokens": "all"}, "leave `tokens: all` out"),
+        ({"prompt": "Rude? {text} ", "select": "after"}, "words after {text}"),
+    ],
+)
+def test_what_excludes_each_other_is_refused(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(SpecError) as refused:
+        parse_spec(MINIMAL | {"backbones": [{"layers": [3]} | options]})
+    assert told in refused.value.fix
+    assert "{'" not in refused.value.got  # the field, not the whole mapping
+
+
+def test_one_layer_may_be_read_in_several_ways() -> None:
+    ways = [{}, {"tokens": "all"}, {"bos": "never"}, {"template": "chat"}]
+    ways += [
+        {"prompt": prompt, "select": select} for prompt in ("A {text} b", "B {text} b") for select in ("text", "last")
+    ]
+    spec = parse_spec(MINIMAL | {"backbones": [{"layers": [3]} | way for way in ways]})
+    assert len({backbone.selected for backbone in spec.backbones}) == len(ways)
 
 
 def test_all_faults_are_told_at_once() -> None:

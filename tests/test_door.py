@@ -71,3 +71,11 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it() -> None:
         "except latentprobe.LatentprobeError as error:\n    print(error.fix)"
     )
     assert in_a_new_process(program) == "pip install 'latentprobe[encode]'"
+
+
+def test_every_name_of_the_door_is_a_thing_to_use_not_a_module() -> None:
+    import types
+
+    names = [name for name in latentprobe.__all__ if name != "__version__"]
+    assert not [name for name in names if isinstance(getattr(latentprobe, name), types.ModuleType)]
+    assert all(callable(getattr(latentprobe, name)) for name in names)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from latentprobe.encode.formats import load_sae
     from latentprobe.encode.vectorizer import SAEVectorizer
     from latentprobe.errors import LatentprobeError
-    from latentprobe.experiment import run
+    from latentprobe.experiment import run_experiment as run
 
     __version__: str
 
@@ -38,7 +38,7 @@ _ROOMS = {
     "SAEVectorizer": "latentprobe.encode.vectorizer",
     "load_sae": "latentprobe.encode.formats",
     "read_corpus": "latentprobe.corpus",
-    "run": "latentprobe.experiment",
+    "run": "latentprobe.experiment:run_experiment",
 }
 
 _ENCODE_EXTRA = ("torch", "transformers", "tokenizers", "huggingface_hub")
@@ -52,7 +52,8 @@ def __getattr__(name: str) -> Any:
     if name not in _ROOMS:
         raise AttributeError(f"module 'latentprobe' has no attribute {name!r}")
     try:
-        value = getattr(importlib.import_module(_ROOMS[name]), name)
+        room, _, own = _ROOMS[name].partition(":")
+        value = getattr(importlib.import_module(room), own or name)
     except ModuleNotFoundError as error:
         if error.name not in _ENCODE_EXTRA:
             raise

@@ -186,6 +186,9 @@ DAMAGES: dict[str, Callable[[Path], Any]] = {
     "unknown kind": change(kind="regression"),
     "unknown pooling": change(pooling="median"),
     "no features": change(features=[]),
+    "a prompt without a place for the text": lambda folder: damage(
+        folder, json_change=lambda values: values["backbone"].update(prompt="Is this rude?")
+    ),
     "features out of order": lambda folder: damage(folder, json_change=lambda values: values["features"].reverse()),
     "NaN in JSON": change(thresholds=[float("nan")]),
     "threshold missing": change(thresholds=None),
@@ -239,6 +242,17 @@ def test_a_damaged_bundle_is_refused_and_says_what_to_do(
         Bundle.load(tmp_path / "bundle")
     assert str(tmp_path) in refusal.value.got
     assert refusal.value.fix
+
+
+def test_what_a_manifest_did_not_always_have_leaves_the_old_fingerprint_as_it_was(tiny_bert: Path) -> None:
+    plain = make_bundle(tiny_bert).manifest
+    values = plain.model_dump(mode="json")
+    for name in ("bos", "template", "prompt", "select"):
+        del values["backbone"][name]
+    assert Manifest.model_validate(values).content_hash() == plain.fingerprint
+    ways: list[dict[str, Any]] = [dict(bos="never"), dict(template="chat"), dict(prompt="a {text} b")]
+    ways += [dict(prompt="a {text} c"), dict(prompt="a {text} b", select="last")]
+    assert len({plain.fingerprint, *(make_bundle(tiny_bert, **way).manifest.fingerprint for way in ways)}) == 6
 
 
 def test_no_folder_and_a_file_are_refused(tmp_path: Path) -> None:

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.torch
+import scipy.sparse as sp
 
 from latentprobe.config import BackboneSpec
 from latentprobe.deploy import Bundle, Classifier
 from latentprobe.deploy import classifier as module
-from latentprobe.encode.backbone import Backbone
+from latentprobe.encode.backbone import Backbone, load_backbone
 from latentprobe.encode.featurize import Source, featurize
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.errors import BundleError, CorpusError, SpecError
@@ -308,13 +309,35 @@ def test_a_loaded_classifier_decides_as_the_saved_one_without_the_sae(
     assert list(loaded.decide(TEXTS, explain=3)) == expected
 
 
-def test_the_settings_of_the_backbone_are_those_it_was_fitted_with(tiny_bert: Path, tmp_path: Path) -> None:
-    asked: dict[str, Any] = dict(tokens="all", max_norm_ratio=8.0, on_overflow="truncate", max_tokens=16)
+@pytest.mark.parametrize(
+    "asked",
+    [
+        dict(tokens="all", max_norm_ratio=8.0, on_overflow="truncate", max_tokens=16),
+        dict(prompt="the {text} is bad", select="after", bos="never"),
+        dict(template="chat", tokens="all"),
+    ],
+)
+def test_the_settings_of_the_backbone_are_those_it_was_fitted_with(
+    tiny_bert: Path, tmp_path: Path, asked: dict[str, Any]
+) -> None:
     make_bundle(tiny_bert, **asked).save(tmp_path / "bundle")
     spec = Bundle.load(tmp_path / "bundle").backbone
     assert spec == BackboneSpec(
         model=str(tiny_bert), layers=(2,), saes=("by hand, threshold",), dtype="float32", **asked
     )
+
+
+def test_a_classifier_reads_texts_inside_the_prompt_it_was_fitted_with(tiny_bert: Path) -> None:
+    """Under `after`, only the prompt's own last words count, and what the model made of the text before them."""
+    prompted = Classifier(make_bundle(tiny_bert, prompt="the {text} good dog", select="after"), device="cpu")
+    for text in TEXTS:
+        plain = load_backbone(BackboneSpec(model=str(tiny_bert), layers=(2,), device="cpu"))
+        states = states_of(plain, f"the {text} good dog")[0][-2:]
+        z = prompted.bundle.encode(states).csr().toarray().max(0, keepdims=True)
+        expected = prompted.bundle.probe.decision(sp.csr_matrix(z))
+        np.testing.assert_allclose(prompted.decision_function([text]), expected, atol=1e-5)
+    (decision,) = prompted.decide(["a red cat"], explain=3)
+    assert decision["features"]
 
 
 def test_threads_may_share_a_classifier(classifier: Classifier) -> None:

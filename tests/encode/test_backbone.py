@@ -19,9 +19,9 @@ from latentprobe.encode.families import FAMILIES
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.model_files import find_model
 from latentprobe.errors import CorpusError, ModelError, SpecError
-from tests.encode.conftest import CONFIGS
 
-FAMILY_NAMES = sorted(CONFIGS)
+#: One of each kind; test_families.py has all of them.
+FAMILY_NAMES = ["bert", "distilbert", "gemma2", "gpt2", "gpt_neox", "llama"]
 TEXTS = ["the cat sat on the mat", "refund", "", "please give the money back now " * 3, "a zzz dog"]
 Tiny = Callable[[str], Path]
 
@@ -111,7 +111,7 @@ def test_mistake_3_a_text_does_not_depend_on_its_batch_mates(tiny_model: Tiny, f
 def test_the_tokenizers_padding_side_changes_nothing(tiny_model: Tiny) -> None:
     backbone = load(tiny_model("llama"), 3)
     right = states(backbone, TEXTS, resid(3))
-    backbone._tokenizer.padding_side = "left"
+    backbone._reader._tokenizer.padding_side = "left"
     left = states(backbone, TEXTS, resid(3))
     assert all(torch.equal(a, b) for a, b in zip(right, left, strict=True))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,11 @@ def test_a_second_extraction_does_no_forward_pass_and_any_change_does(
     known = {source.fingerprint for source in plan(MINILM)}
     for change in (
         plan(MINILM.model_copy(update={"tokens": "all"})),
+        plan(MINILM.model_copy(update={"bos": "always"})),
+        plan(MINILM.model_copy(update={"template": "chat"})),
+        plan(MINILM.model_copy(update={"prompt": "Is this rude? {text} Answer:"})),
+        plan(MINILM.model_copy(update={"prompt": "Is this rude? {text} Answer:", "select": "after"})),
+        plan(MINILM.model_copy(update={"prompt": "Is this rude? {text} Answer:", "select": "last"})),
         plan(MINILM.model_copy(update={"max_tokens": 64})),
         plan(MINILM.model_copy(update={"max_norm_ratio": 3.0})),
         plan(MINILM.model_copy(update={"on_overflow": "truncate"})),
@@ -190,10 +196,33 @@ def test_a_second_extraction_does_no_forward_pass_and_any_change_does(
         plan(MINILM, [*TEXTS[:-1], "other"]),
     ):
         assert not known & {source.fingerprint for source in change}
+        known |= {source.fingerprint for source in change}
         with pytest.raises(AssertionError, match="a model was loaded"):
             extract(MINILM, change, TEXTS, IDS, store)
+    known = {source.fingerprint for source in plan(MINILM)}
     other = plan(MINILM, poolings=("max", "sum"))
     assert [source.fingerprint in known for source in other] == [True, False, True, False, False]
+
+
+def test_what_is_stored_was_read_with_the_bos_that_the_saes_want(
+    tmp_path: Path, byte_gpt2: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[Backbone] = []
+
+    def load(spec: BackboneSpec) -> Backbone:
+        loaded.append(load_backbone(spec))
+        return loaded[-1]
+
+    monkeypatch.setattr("latentprobe.encode.extract.load_backbone", load)
+    monkeypatch.setattr("latentprobe.encode.extract.load_sae", lambda name: replace(random_sae(1), prepend_bos=True))
+    spec = BackboneSpec(model=str(byte_gpt2()), layers=(1,), saes=("one",))
+    planned = plan(spec)
+    assert {(source.made_from["bos"], source.tokens) for source in planned} == {("always", "content")}
+    store = FeatureStore(tmp_path / "store")
+    extract(spec, planned, TEXTS, IDS, store)
+    assert loaded[0].tokenize(["cat"])[0].windows[0][0] == 0
+    never = plan(spec.model_copy(update={"bos": "never"}))
+    assert not {source.fingerprint for source in planned} & {source.fingerprint for source in never}
 
 
 def test_an_interrupted_extraction_goes_on_and_ends_byte_identical(

@@ -125,7 +125,7 @@ DAMAGED: dict[str, tuple[str, Damage, str]] = {
     "weights as an LFS pointer": ("jumprelu", text("sae_weights.safetensors", POINTER), "Git LFS pointer"),
     "config as an LFS pointer": ("jumprelu", text("cfg.json", POINTER), "Git LFS pointer"),
     "no weights": ("jumprelu", without("sae_weights.safetensors"), "sae_weights.safetensors is missing"),
-    "no config": ("jumprelu", without("cfg.json"), "cfg.json or params.npz"),
+    "no config": ("jumprelu", without("cfg.json"), "cfg.json is missing"),
     "nothing at all": ("jumprelu", without("cfg.json", "sae_weights.safetensors"), "no files"),
     "config cut short": ("jumprelu", truncated("cfg.json", 0.5), "cfg.json is JSON"),
     "config in another encoding": (
@@ -178,7 +178,8 @@ DAMAGED: dict[str, tuple[str, Damage, str]] = {
     "b_dec neither subtracted nor not": ("standard", config(apply_b_dec_to_input="yes"), "true or false"),
     "norms in a jumprelu": ("jumprelu", config(rescale_acts_by_decoder_norm=True), "rank by decoder norms"),
     "no hook": ("standard", config(in_metadata_hook_name=None), "a hook point is"),
-    "a hook that is not read": ("standard", config(in_metadata_hook_name="blocks.3.hook_resid_pre"), "hook_resid_pre"),
+    "a hook that is not read": ("standard", config(in_metadata_hook_name="blocks.3.hook_resid_mid"), "hook_resid_mid"),
+    "the embedding": ("standard", config(in_metadata_hook_name="blocks.0.hook_resid_pre"), "blocks.0.hook_resid_pre"),
     "another layer beside the hook": ("standard", config(hook_layer=4), "names one layer"),
     "one attention head": ("standard", config(in_metadata_hook_head_index=2), "all attention heads"),
     "heads reshaped elsewhere": ("standard", config(reshape_activations="hook_z"), "reshaped at hook_z only"),
@@ -210,9 +211,9 @@ DAMAGED: dict[str, tuple[str, Damage, str]] = {
     "sparsify's files": (
         "standard",
         renamed("sae_weights.safetensors", "sae.safetensors"),
-        "files of sparsify",
+        "k is a whole number",
     ),
-    "two formats in one folder": ("standard", text("params.npz", "x"), "one of them"),
+    "two formats in one folder": ("standard", text("params.npz", "x"), "SAELens and Gemma Scope 1"),
     "a folder in place of the weights": (
         "standard",
         all_of(without("sae_weights.safetensors"), lambda folder: (folder / "sae_weights.safetensors").mkdir()),

@@ -80,13 +80,12 @@ def test_a_width_of_one_million_is_a_power_of_two() -> None:
         "gemma-scope-2b-pt-res/layer_12/width_16k",
         "gemma-scope-2b-pt-res/layer_12/width_16k/average_l0_82/more",
         "gemma-scope-3b-pt-res/layer_12/width_16k/average_l0_82",
-        "gemma-scope-2b-pt-mlp/layer_12/width_16k/average_l0_82",
-        "gemma-scope-2b-pt-att/layer_12/width_16k/average_l0_82",
+        "gemma-scope-2b-pt-embed/layer_12/width_16k/average_l0_82",
         "gemma-scope-2b-pt-transcoders/layer_12/width_16k/average_l0_82",
         "gemma-scope-2b-pt-res/embedding/width_4k/average_l0_6",
     ],
 )
-def test_a_path_that_is_not_exactly_a_residual_sae_is_refused(origin: str) -> None:
+def test_a_path_that_is_not_exactly_that_of_an_sae_is_refused(origin: str) -> None:
     with pytest.raises(SAEError) as refused:
         facts(origin)
     assert refused.value.got and refused.value.fix

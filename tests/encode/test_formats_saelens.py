@@ -47,6 +47,16 @@ def test_every_architecture_version_and_type_encodes_as_saelens_does(tmp_path, a
 
 
 @pytest.mark.parametrize("version", CONFIGS)
+@pytest.mark.parametrize("said", [True, False, None])
+def test_whether_it_was_trained_with_bos_is_kept(tmp_path: Path, version: str, said: bool | None) -> None:
+    config = CONFIGS[version]("standard")
+    place = config["metadata"] if version == "v6" else config
+    place.pop("prepend_bos", None)
+    place |= {} if said is None else {"prepend_bos": said}
+    assert load_sae(str(write_saelens(tmp_path, config, weights("standard")))).prepend_bos is said
+
+
+@pytest.mark.parametrize("version", CONFIGS)
 @pytest.mark.parametrize("architecture", EXTRA)
 def test_b_dec_is_subtracted_unless_the_config_says_not_to(tmp_path: Path, architecture: str, version: str) -> None:
     tensors = weights(architecture)

@@ -382,3 +382,8 @@ def test_a_choice_among_an_images_tokens_is_refused_for_texts(tiny_model: Tiny, 
 def test_a_vision_encoder_is_refused_for_texts(image_model: Tiny) -> None:
     with pytest.raises(ModelError, match="the rows are texts"):
         load_backbone(BackboneSpec(model=str(image_model("vit")), layers=(0,)))
+
+
+@pytest.mark.parametrize("options", [{"prompt": "Is {text} red?"}, {"template": "chat"}, {"bos": "always"}])
+def test_words_around_a_text_are_refused_for_images(image_model: Tiny, options: dict[str, Any]) -> None:
+    assert "for images" in refused(image_model("paligemma2"), **options).got

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ import latentprobe.encode.pooling
 import latentprobe.encode.sae
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.latents import TokenLatents
-from latentprobe.encode.sae import SAE, Gated, Threshold, TopK, without_b_dec
+from latentprobe.encode.sae import SAE, Gated, GroupMax, Threshold, TopK, without_b_dec
 from latentprobe.errors import SAEError
 from tests.encode.checkpoints import D_IN, WIDTH, states
 
@@ -378,3 +379,66 @@ def test_places_that_are_none_are_refused(layer, site) -> None:
 def test_the_examples_in_the_documentation_run(module) -> None:
     result = doctest.testmod(module)
     assert result.attempted > 0 and result.failed == 0
+
+
+def groupmax(width: int, k: int, d_in: int = 6, seed: int = 0) -> SAE:
+    draw = torch.Generator().manual_seed(seed)
+    return SAE(
+        "by hand",
+        "0" * 64,
+        HookPoint(0, "resid_post"),
+        None,
+        torch.randn(d_in, width, generator=draw),
+        torch.randn(width, generator=draw),
+        GroupMax(k),
+    )
+
+
+@pytest.mark.parametrize("block", [7, 12, 30, 60, 8192])
+@pytest.mark.parametrize(("width", "k"), [(60, 1), (60, 5), (60, 60), (60, 12)])
+def test_the_largest_of_each_group_is_kept_wherever_blocks_end(monkeypatch, width: int, k: int, block: int) -> None:
+    monkeypatch.setattr(latentprobe.encode.sae, "FEATURES", block)
+    sae, x = groupmax(width, k), torch.randn(40, 6, generator=torch.Generator().manual_seed(3))
+    pre = (x @ sae.W_enc + sae.b_enc).clamp(min=0).reshape(40, k, -1)
+    expected = torch.zeros_like(pre).scatter_(2, pre.argmax(2, keepdim=True), pre.amax(2, keepdim=True))
+    np.testing.assert_allclose(sae.encode(x).csr().toarray(), expected.reshape(40, width).numpy(), atol=1e-5)
+
+
+def test_of_equals_in_a_group_the_first_is_kept() -> None:
+    sae = replace(groupmax(8, 2), W_enc=torch.ones(6, 8), b_enc=torch.tensor([0.0, 1, 1, 0, 2, 0, 0, 2]))
+    assert sae.encode(torch.ones(1, 6)).indices.tolist() == [1, 4]
+
+
+@pytest.mark.parametrize("k", [0, 7, 61])
+def test_groups_that_do_not_make_up_the_width_are_refused(k: int) -> None:
+    with pytest.raises(SAEError, match="groups"):
+        groupmax(60, k)
+
+
+def test_a_groupmax_sae_keeps_its_whole_encoder() -> None:
+    with pytest.raises(SAEError, match="stand alone"):
+        groupmax(60, 5).columns([1, 2])
+
+
+@pytest.mark.parametrize(
+    "pre_ops", [(), ("centre",), ("layer_norm",), ("constant_norm_rescale",), ("centre", "layer_norm")]
+)
+def test_a_reconstruction_lies_where_its_row_was(pre_ops: tuple[str, ...]) -> None:
+    """An SAE that rebuilds exactly what it sees gives the rows back, whatever is done to them first."""
+    eye = torch.eye(5)
+    sae = SAE(
+        "by hand",
+        "0" * 64,
+        HookPoint(0, "resid_post"),
+        None,
+        torch.cat([eye, -eye], 1),
+        torch.zeros(10),
+        Threshold(torch.zeros(10)),
+        pre_ops,
+        torch.cat([eye, -eye]),
+        torch.zeros(5),
+    )
+    x = torch.randn(20, 5, generator=torch.Generator().manual_seed(0)) * 3 + 1
+    latents, rebuilt = sae.reconstruct(x)
+    torch.testing.assert_close(rebuilt, x, atol=1e-4, rtol=1e-4)
+    assert len(latents) == 20

@@ -11,7 +11,7 @@ from latentprobe.cli.run import Json
 
 
 def bench(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="encode or store. Default: both.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="encode or store. Default: both.")] = None,
     as_json: Json = False,
 ) -> None:
     """Measure speed and memory side by side, each contender in a process of its own.

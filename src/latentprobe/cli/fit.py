@@ -36,8 +36,7 @@ def fit(
     from latentprobe.config import DataSpec
     from latentprobe.experiment import fit_classifier
 
-    labels = label[0] if len(label) == 1 else tuple(label)
-    source = DataSpec(path=data, text=text, label=labels, group=group, positive=positive)
+    source = DataSpec(path=data, text=text, label=_labels(label), group=group, positive=positive)
     with terminal() as reporter:
         metrics = fit_classifier(
             source,
@@ -55,6 +54,18 @@ def fit(
         return
     sys.stdout.write(f"{out}: macro F1 {metrics['macro_f1']:.3f} out of fold, {metrics['n_features']} features\n")
     sys.stdout.write(f'try: latentprobe explain {out} --text "..."\n')
+
+
+def _labels(columns: list[str]) -> str | tuple[str, ...]:
+    from latentprobe.errors import SpecError
+
+    if len(set(columns)) < len(columns):
+        raise SpecError(
+            "each --label names another column",
+            got=" ".join(columns),
+            fix="name each column once: one --label a column",
+        )
+    return columns[0] if len(columns) == 1 else tuple(columns)
 
 
 def _number(text: str) -> float:

@@ -6,7 +6,9 @@ Verbs import the library when they run, so that ``--help`` is quick. Exit status
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import Annotated, Any
 
 import typer
 
@@ -16,7 +18,6 @@ from latentprobe.errors import LatentprobeError
 app = typer.Typer(
     name="latentprobe",
     help="Text classifiers that people can read: sparse-autoencoder features, fair baselines, honest statistics.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -34,18 +35,72 @@ for verb in (
     app.command()(verb)
 app.add_typer(saes.app, name="saes")
 
+#: Whatever is wrong with the arguments themselves: no such option, no such command, a word where a number is due.
+USAGE_ERROR: type[Exception] = typer.BadParameter.mro()[1]
+
+
+def _print_version(asked: bool) -> None:
+    from importlib.metadata import version
+
+    if asked:
+        sys.stdout.write(f"latentprobe {version('latentprobe')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options that go before a verb."""
+
 
 def main() -> None:
     """Run the command line and exit with its status."""
+    sys.exit(_run(sys.argv[1:] or ["--help"]))
+
+
+def _run(arguments: list[str]) -> int:
+    """The exit status of a command line.
+
+    The verb is invoked without Typer's own ``main``, which would answer wrong arguments, an interruption and a closed
+    pipe in its own words and with other statuses.
+    """
     try:
-        app()
+        with typer.main.get_command(app).make_context("latentprobe", arguments) as context:
+            context.command.invoke(context)
+        sys.stdout.flush()
+    except typer.Exit as done:
+        return done.exit_code
     except LatentprobeError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(2)
+        return _refuse(error)
+    except USAGE_ERROR as error:
+        return _refuse(_wrong_arguments(error))
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; what was finished is kept, and the same command goes on from there\n")
-        sys.exit(130)
+        sys.stderr.write(
+            "interrupted; nothing half-written is left, and `run` and `extract` go on from what is finished\n"
+        )
+        return 130
     except BrokenPipeError:
-        # The reader of our output left (`| head`). Nothing more can be said, and nothing is wrong.
-        sys.stderr.close()
-        sys.exit(0)
+        # The reader of our output left (`| head`). Nothing more can be said, and nothing is wrong. What Python still
+        # holds for it goes nowhere, or it would complain when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _refuse(error: LatentprobeError) -> int:
+    from latentprobe.cli.tables import visible
+
+    sys.stderr.write(f"error: {visible(str(error))}\n")
+    return 2
+
+
+def _wrong_arguments(error: Any) -> LatentprobeError:
+    """Typer's complaint in our form; it suggests the nearest verb or option itself."""
+    usage = " ".join(error.ctx.get_usage().removeprefix("Usage: ").split())
+    return LatentprobeError(
+        f"`{usage.translate({ord('{'): None, ord('}'): None})}` was expected",
+        got=error.format_message().removesuffix("."),
+        fix=f"see `{error.ctx.command_path} --help`",
+    )

@@ -34,6 +34,7 @@ def predict(
     import json
 
     from latentprobe.corpus import read_images, read_texts
+    from latentprobe.corpus.decoding import decoded
     from latentprobe.deploy import Classifier
     from latentprobe.files import atomic_path
 
@@ -43,7 +44,7 @@ def predict(
         found = read_images(data, image=text, id=id)
         ids, texts = list(found.keys or ()), [image.path for image in found.columns["image"]]  # type: ignore[attr-defined]
     elif data == "-":
-        texts = [line.rstrip("\r\n") for line in sys.stdin]
+        texts = list(_lines(decoded(sys.stdin.buffer.read(), "stdin")))
         ids = [str(row) for row in range(len(texts))]
     else:
         read_ids, read = read_texts(data, text=text, id=id)
@@ -56,3 +57,9 @@ def predict(
     with atomic_path(out) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
         for line in lines:
             stream.write(line + "\n")
+
+
+def _lines(content: str) -> list[str]:
+    """One text a line, as in a .txt file."""
+    lines = [line.removesuffix("\r") for line in content.split("\n")]
+    return lines if lines[-1] else lines[:-1]

@@ -18,7 +18,7 @@ def run(
     spec: Spec,
     out: Out = None,
     store: Store = None,
-    dry_run: Annotated[bool, typer.Option(help="Only plan it: rows, passes, fits, disk.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only plan it: rows, passes, fits.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run one experiment: extract once, compare everything, write table, classifier and report.
@@ -30,9 +30,10 @@ def run(
     from latentprobe.cli.progress import terminal
     from latentprobe.cli.tables import print_plan, print_results
     from latentprobe.config import read_spec
+
+    experiment = read_spec(spec)  # first: what is wrong with it is said before torch is imported
     from latentprobe.experiment import plan, run_experiment
 
-    experiment = read_spec(spec)
     if dry_run:
         planned = plan(experiment, store)
         if as_json:

@@ -5,6 +5,7 @@ Texts of users are printed as they are but for control characters, which could s
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["print_decision", "print_facts", "print_plan", "print_results", "print_saes"]
+__all__ = ["print_check", "print_decision", "print_facts", "print_plan", "print_results", "print_saes"]
 
 #: Rows of each kind that the table of a run shows; the report has all of them.
 SHOWN = 6
@@ -62,7 +63,8 @@ def print_results(results: Mapping[str, Any], folder: Path) -> None:
     console.print(table)
     hidden = len(results["rows"]) - sum(len(rows) for rows in best.values())
     if hidden > 0:
-        console.print(f"* chosen on inner folds; {hidden} more rows, all exploration, in the report", style="dim")
+        more = f"{hidden} more row{'s' * (hidden > 1)}"
+        console.print(f"* chosen on inner folds; {more}, all exploration, in the report", style="dim")
     for note in results["notes"]:
         console.print(Text(f"note: {visible(note)}", style="dim"))
     gap = results["difference"]
@@ -94,6 +96,9 @@ def print_decision(text: str, decision: Mapping[str, Any]) -> None:
     if decision["threshold"] is not None:
         line += f"  threshold {_numbers(decision['threshold'])}  {'flagged' if decision['flagged'] else 'not flagged'}"
     console.print(Text(visible(line), style="bold"))
+    if not decision["features"]:
+        console.print("no feature that this classifier uses is on in this text", style="dim")
+        return
     table = Table(box=None, pad_edge=False)
     for column in ("contribution", "feature", "label", "tokens"):
         table.add_column(column, justify="right" if column in ("contribution", "feature") else "left")
@@ -114,22 +119,40 @@ def _numbers(value: float | Mapping[str, float]) -> str:
     return f"{value:.3f}"
 
 
-def print_saes(described: Sequence[Mapping[str, Any]]) -> None:
-    """The bundled SAEs, and how others are named."""
-    table = Table(box=None, pad_edge=False)
+def print_saes(rows: Sequence[Mapping[str, Any]], source: str) -> None:
+    """SAEs, a line each, and how others are named. Plain columns: rich takes seconds for ten thousand rows."""
     columns = ("reference", "model", "hook", "width", "l0", "explained_variance")
-    for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
-    for facts in described:
-        table.add_row(*(_cell(facts.get(column)) for column in columns))
-    console = _console()
-    console.print(table)
-    console.print(
-        "others: a folder, hf:ORG/REPO/PATH, gemma-scope:2b-pt-res/layer_12/width_16k/average_l0_82",
-        style="dim",
-        markup=False,
-        highlight=False,
+    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    notes = ["", *(f"not read: {row['refused']}" if row.get("refused") else "" for row in rows)]
+    lines = (
+        "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=True)), note]).rstrip() + "\n"
+        for line, note in zip([[column.replace("_", " ") for column in columns], *cells], notes, strict=True)
     )
+    sys.stdout.writelines(lines)
+    unread = sum(bool(row.get("refused")) for row in rows)
+    console = Console()
+    for line in (
+        f"{len(rows):,} SAEs, {unread:,} of which are not read; known from {source}",
+        "others: a folder, a file of a published name, or hf:ORG/REPO/PATH",
+    ):
+        console.print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
+
+
+def print_check(checked: Mapping[str, Any]) -> None:
+    """Figures beside what was published, and the verdict."""
+    console, published = Console(), checked["published"]
+    where = f"{checked['hook']} of {checked['model']}, {checked['tokens']:,} tokens"
+    console.print(Text(f"{checked['reference']}: {where}"), soft_wrap=True)
+    for name in ("l0", "dead_share", "explained_variance", "cosine", "norm_ratio"):
+        beside = f"   published {_cell(published[name])}" if name in published else ""
+        console.print(Text(f"{name.replace('_', ' ') + ':':<22}{_cell(checked[name])}{beside}"), soft_wrap=True)
+    for name in ("cross_entropy", "origin"):
+        if checked[name] is not None:
+            console.print(Text(f"{name.replace('_', ' ') + ':':<22}{_cell(checked[name])}"), soft_wrap=True)
+    console.print(Text(f"verdict: {checked['verdict']}", style="bold"))
+    for reason in checked["reasons"]:
+        console.print(Text(f"  {reason}"), soft_wrap=True)
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:
@@ -147,7 +170,7 @@ def _cell(value: object) -> str:
     if isinstance(value, Mapping):
         return "; ".join(f"{name} {_cell(part)}" for name, part in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return "; ".join(_cell(part) for part in value)
+        return "; ".join(_cell(part) for part in value) or "-"
     return str(value)
 
 

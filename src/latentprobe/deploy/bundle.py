@@ -84,6 +84,10 @@ class Bundle:
             on_overflow=model.on_overflow,
             max_tokens=model.max_tokens,
             dtype=model.dtype,
+            bos=model.bos,
+            template=model.template,
+            prompt=model.prompt,
+            select=model.select,
         )
 
     def encode(self, states: Tensor) -> TokenLatents:
@@ -241,5 +245,9 @@ def _describe_backbone(
         max_tokens=spec.max_tokens,
         dtype=choose_dtype(spec.dtype, choose_device(spec.device), files),  # type: ignore[arg-type]  # checked there
         identity=Identity(**files.identity),
+        bos=spec.bos,
+        template=spec.template,
+        prompt=spec.prompt,
+        select=spec.select,
         rows=rows,
     )

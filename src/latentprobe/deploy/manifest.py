@@ -9,17 +9,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    JsonValue,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from latentprobe.config import Binarize, Pooling, PositiveFloat, Selection
+from latentprobe.config import BackboneSpec, Binarize, Pooling, PositiveFloat, Selection
 from latentprobe.files import sha256_json
 
 __all__ = [
@@ -71,13 +63,19 @@ class BundleBackbone(_Part):
     dtype: Literal["float32", "bfloat16", "float16"]
     """The type it computed in when the classifier was fitted."""
     identity: Identity
+    bos: Literal["auto", "always", "never"] = "auto"
+    template: Literal["chat"] | None = None
+    prompt: str | None = None
+    select: Literal["text", "after", "last"] = "text"
     rows: Literal["texts", "images"] = "texts"
-    """What the model reads. Left out of the file where it is texts, as it was before there was a choice."""
+    """What the model reads."""
 
-    @model_serializer(mode="wrap")
-    def _without_texts(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        values: dict[str, Any] = plain(self)
-        return {key: value for key, value in values.items() if (key, value) != ("rows", "texts")}
+    @model_validator(mode="after")
+    def _can_be_asked_for(self) -> BundleBackbone:
+        """Tokens, template, prompt and select go together as they must in a spec."""
+        fields = self.model_dump(include={"tokens", "bos", "template", "prompt", "select"})
+        BackboneSpec(layers=(self.layer,), **fields)
+        return self
 
 
 class BundleSAE(_Part):
@@ -198,8 +196,12 @@ class Manifest(_Part):
         return self.model_copy(update={"fingerprint": self.content_hash()})
 
     def content_hash(self) -> str:
-        """What the fingerprint must be."""
-        content: dict[str, Any] = self.model_dump(mode="json", exclude={"fingerprint", "card"})
+        """What the fingerprint must be.
+
+        A field that was added later has a default, which says what was done before there was the field; at its default
+        it leaves the fingerprint as it was.
+        """
+        content: dict[str, Any] = self.model_dump(mode="json", exclude={"fingerprint", "card"}, exclude_defaults=True)
         return sha256_json(content)
 
 

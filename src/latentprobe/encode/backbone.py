@@ -11,7 +11,6 @@ import contextlib
 import functools
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,12 +21,13 @@ from safetensors import SafetensorError
 from torch import nn
 
 from latentprobe.config import BackboneSpec
-from latentprobe.corpus import ImageFile, Rows
+from latentprobe.corpus import Rows
 from latentprobe.encode.families import find_blocks, find_family, find_site
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.image_families import require_rows
 from latentprobe.encode.model_files import ModelFiles, find_model
-from latentprobe.errors import CorpusError, ModelError, SpecError
+from latentprobe.encode.reading import Reader, Tokens
+from latentprobe.errors import ModelError, SpecError
 from latentprobe.files import read_json
 
 __all__ = ["Backbone", "Tokens", "choose_device", "choose_dtype", "load_backbone", "shared_backbone"]
@@ -37,24 +37,6 @@ BATCH_TOKENS = {"cpu": 4096, "accelerator": 32768}
 
 #: A tokenizer that knows no limit names 10^30. Models without a position table (Bloom, umT5) then get this window.
 NO_LIMIT, UNLIMITED_TOKENS = 10**9, 2048
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """One text as the model reads it."""
-
-    windows: tuple[NDArray[np.int64], ...]
-    """Token ids of each window, special tokens included."""
-    selected: tuple[NDArray[np.bool_], ...]
-    """Which of them are selected, one mask a window."""
-    spans: NDArray[np.int32]
-    """First character and one past the last of each selected token, over all windows, ``[tokens, 2]``."""
-    image: ImageFile | None = None
-    """Of an image, where its pixels are; ``spans`` then count its patches."""
-
-    def __len__(self) -> int:
-        """Selected tokens."""
-        return len(self.spans)
 
 
 class Backbone:
@@ -74,9 +56,7 @@ class Backbone:
     def __init__(self, files: ModelFiles, spec: BackboneSpec, model: nn.Module, tokenizer: Any) -> None:
         self._hook_into(files, spec, model, model)
         self.max_tokens = _window_size(files, spec, model.config, tokenizer)
-        self._tokenizer = tokenizer
-        keep = {tokenizer.unk_token_id}  # an unknown word is content
-        self._special_ids = np.array(sorted(set(tokenizer.all_special_ids) - keep), np.int64)
+        self._reader = Reader(tokenizer, spec, max_tokens=self.max_tokens, name=files.name)
 
     def _hook_into(self, files: ModelFiles, spec: BackboneSpec, model: nn.Module, hooked: nn.Module) -> None:
         """Keep a model of which ``hooked`` is the part, or the whole, that has the blocks."""
@@ -101,50 +81,8 @@ class Backbone:
         Raises:
             CorpusError: a text is longer than one window and the spec says ``on_overflow: error``.
         """
-        if not texts:
-            return []
         with self._lock:
-            encoded = self._tokenizer(
-                list(texts),
-                truncation=True,
-                max_length=self.max_tokens,
-                return_overflowing_tokens=True,
-                return_special_tokens_mask=True,
-                return_offsets_mapping=True,
-                return_attention_mask=False,
-                padding=False,
-            )
-        windows: list[list[int]] = [[] for _ in texts]
-        for window, row in enumerate(encoded["overflow_to_sample_mapping"]):
-            windows[row].append(window)
-        return [self._tokens(row, own, encoded) for row, own in enumerate(windows)]
-
-    def _tokens(self, row: int, windows: list[int], encoded: Any) -> Tokens:
-        """The windows of one text out of the tokenizer's flat list."""
-        if len(windows) > 1 and self.spec.on_overflow == "error":
-            raise CorpusError(
-                f"texts of at most {self.max_tokens} tokens were expected",
-                got=f"row {row} (counted from 0) takes {len(windows)} windows",
-                fix="set `on_overflow: window` to pool over all windows, or `truncate` to keep the first",
-            )
-        if self.spec.on_overflow == "truncate":
-            windows = windows[:1]
-        ids = [np.asarray(encoded["input_ids"][window], np.int64) for window in windows]
-        masks = [
-            self._select(window_ids, np.asarray(encoded["special_tokens_mask"][window], bool))
-            for window, window_ids in zip(windows, ids, strict=True)
-        ]
-        spans = [
-            np.asarray(encoded["offset_mapping"][window], np.int32).reshape(-1, 2)[mask]
-            for window, mask in zip(windows, masks, strict=True)
-        ]
-        return Tokens(tuple(ids), tuple(masks), np.concatenate(spans))
-
-    def _select(self, ids: NDArray[np.int64], added: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Selected tokens of a window: all, or all but special ones, whether the tokenizer or the user wrote them."""
-        if self.spec.tokens == "all":
-            return np.ones(len(ids), bool)
-        return ~added & ~np.isin(ids, self._special_ids)
+            return self._reader.read(texts)  # type: ignore[arg-type]  # an ImageBackbone reads images
 
     def hidden_states(self, batch: Sequence[Tokens], hooks: Sequence[HookPoint]) -> dict[HookPoint, torch.Tensor]:
         """Hidden states of the selected tokens of some texts at some hook points, from one pass over the windows.
@@ -274,8 +212,9 @@ def load_backbone(spec: BackboneSpec) -> Backbone:
     """Load a model as far as its deepest needed block, with its tokenizer.
 
     Raises:
-        ModelError: unknown model or family, weights that do not fit, no fast tokenizer.
-        SpecError: a layer the model does not have, a device that is not there.
+        ModelError: unknown model or family, weights that do not fit, no fast tokenizer, no chat template or BOS token
+            where one is asked for.
+        SpecError: a layer the model does not have, a device that is not there, a prompt without room for a text.
     """
     files = find_model(spec.model, spec.revision)
     require_rows(spec, files.config, images=False)

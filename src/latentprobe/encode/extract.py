@@ -26,7 +26,7 @@ from latentprobe.errors import SAEError, SpecError
 from latentprobe.store import FeatureStore
 from latentprobe.store.feature_store import fingerprint
 
-__all__ = ["PlannedSource", "extract", "plan_sources", "require_fit"]
+__all__ = ["PlannedSource", "extract", "plan_sources", "require_fit", "settle_bos"]
 
 #: Raised when the same inputs would give other features than before.
 FEATURES_VERSION = 1
@@ -48,6 +48,7 @@ class PlannedSource:
     """None: the hidden state, as a baseline."""
     poolings: tuple[str, ...]
     tokens: str
+    """Which tokens are selected, in words."""
     made_from: dict[str, Any]
     """What the fingerprint is taken of."""
 
@@ -65,17 +66,24 @@ def plan_sources(
     ``images`` says that the rows are images, not texts.
 
     Raises:
-        ModelError, SAEError, SpecError: something cannot be found, or does not fit the rest. Nothing is computed before.
+        ModelError, SAEError, SpecError: something cannot be found, or does not fit the rest. Nothing was computed.
     """
     files = find_model(spec.model, spec.revision)
     require_rows(spec, files.config, images=images)
     saes = _resolve_saes(spec, files)
+    named = spec.selected
+    if not images:  # whose prompt is the processor's own
+        spec = settle_bos(spec, saes)
     device = choose_device(spec.device)
     shared = {
         "features": FEATURES_VERSION,
         "texts": texts_fingerprint,
         **files.identity,
         "tokens": spec.tokens,
+        "bos": spec.bos,
+        "template": spec.template,
+        "prompt": spec.prompt,
+        "select": spec.select,
         "max_norm_ratio": spec.max_norm_ratio,
         "on_overflow": spec.on_overflow,
         "max_tokens": spec.max_tokens,
@@ -97,7 +105,7 @@ def plan_sources(
                 "sae": None if sae is None else sae.sha256,
                 "pooling": sorted(own),
             }
-            planned.append(PlannedSource(spec.model, files, hook, sae, own, spec.tokens, made_from))
+            planned.append(PlannedSource(spec.model, files, hook, sae, own, named, made_from))
     return planned
 
 
@@ -109,6 +117,24 @@ def _resolve_saes(spec: BackboneSpec, files: ModelFiles) -> list[SAE]:
     for sae in saes:
         require_fit(sae, spec, files)
     return saes
+
+
+def settle_bos(spec: BackboneSpec, saes: Sequence[SAE]) -> BackboneSpec:
+    """The spec with ``bos: auto`` made definite, where its SAEs say whether they were trained with a BOS token.
+
+    Raises:
+        SpecError: some were and some were not: one pass over the texts cannot serve both.
+    """
+    said = {sae.prepend_bos: sae.reference for sae in saes if sae.prepend_bos is not None}
+    if spec.bos != "auto" or not said:
+        return spec
+    if len(said) == 2:
+        raise SpecError(
+            "the SAEs of one backbone are all trained with a BOS token before the text, or all without",
+            got=f"{said[True]}, trained with one, and {said[False]}, without",
+            fix="list them under two backbones, or decide for both with `bos: always` or `never`",
+        )
+    return spec.model_copy(update={"bos": "always" if True in said else "never"})
 
 
 def require_fit(sae: SAE, spec: BackboneSpec, files: ModelFiles) -> None:
@@ -179,7 +205,7 @@ def extract(
     missing = [source for source in planned if source.fingerprint not in store]
     if not missing:
         return 0
-    backbone = _load(spec, texts)
+    backbone = _load(spec.model_copy(update={"bos": missing[0].made_from["bos"]}), texts)
     if say is not None:
         say(f"{spec.model} on {backbone.spec.device} in {backbone.spec.dtype}, {backbone.max_tokens} tokens a window")
     done = passed = 0

@@ -1,7 +1,7 @@
 """Where the blocks of each model family are, and where in a block each hook point is: one table.
 
-Paths start at the base model that the family's loader gives. A family that is not here is refused by name: a hook on the
-wrong module gives numbers that look right. Knows nothing of how a model is loaded or run.
+Paths start at the base model that the family's loader gives. A family that is not here is refused by name: a hook on
+the wrong module gives numbers that look right. Knows nothing of how a model is loaded or run.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from latentprobe.corpus import Rows
 from latentprobe.encode.backbone import Backbone, Tokens
 from latentprobe.encode.hookpoints import HookPoint
+from latentprobe.encode.impossible import refuse_impossible
 from latentprobe.encode.pooling import PooledRows, pool
 from latentprobe.encode.sae import SAE
 from latentprobe.store import DenseFeatures, SparseFeatures, concatenate
@@ -66,7 +67,8 @@ def featurize(
     """Pooled features of some texts (one shard) for each source, rows in the order of ``texts``.
 
     Args:
-        texts: the texts, an empty one of which gives an all-zero row; or images, for a backbone that reads them.
+        texts: the texts; one without selected tokens, as an empty one without a prompt, gives an all-zero row. Or
+            images, for a backbone that reads them.
         ids: their names, copied through.
         backbone: loaded for the layers of all sources.
         sources: what to compute, all of it from the same forward passes.
@@ -125,7 +127,9 @@ def _pool(
     if source.sae is None:
         values = _pool_hidden(x.cpu().numpy(), lengths, source.poolings)
         return DenseFeatures(x.shape[1], names, n_tokens, values)
-    pooled: PooledRows = pool(source.sae.encode(x), lengths, source.poolings)
+    latents = source.sae.encode(x)
+    refuse_impossible(latents, source.sae.reference, norms=x.norm(dim=1).cpu().numpy())
+    pooled: PooledRows = pool(latents, lengths, source.poolings)
     first = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     peak = pooled.peak + np.repeat(first, np.diff(pooled.indptr))
     return SparseFeatures(

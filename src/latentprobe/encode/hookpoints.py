@@ -12,12 +12,15 @@ from typing import Literal, get_args
 
 from latentprobe.errors import SAEError, nearest
 
-__all__ = ["HookPoint", "Site"]
+__all__ = ["ENDINGS", "HookPoint", "Site"]
 
 Site = Literal["resid_post", "mlp_out", "attn_z"]
 
 _NAMES: dict[str, Site] = {"hook_resid_post": "resid_post", "hook_mlp_out": "mlp_out", "attn.hook_z": "attn_z"}
 _ENDINGS: dict[str, str] = {site: ending for ending, site in _NAMES.items()}
+
+#: What the names of hook points end in, behind the block.
+ENDINGS = frozenset(_NAMES)
 
 
 @dataclass(frozen=True, order=True)

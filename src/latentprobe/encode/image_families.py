@@ -79,7 +79,7 @@ def require_rows(spec: BackboneSpec, config: Mapping[str, Any], *, images: bool)
 
     Raises:
         ModelError: images for a model that reads none, texts for one that reads images alone.
-        SpecError: ``tokens`` that such rows, or such a model, do not have.
+        SpecError: ``tokens``, a prompt or a template that such rows, or such a model, do not have.
     """
     if not images:
         if reads_images(config) and not find_image_family(config["model_type"]).has_language:
@@ -96,6 +96,12 @@ def require_rows(spec: BackboneSpec, config: Mapping[str, Any], *, images: bool)
             )
         return
     family = find_image_family(str(config.get("model_type")))
+    if named := [key for key in ("bos", "template", "prompt") if getattr(spec, key) not in (None, "auto")]:
+        raise SpecError(
+            "an image stands in a prompt of nothing else, as its processor writes it",
+            got=f"{' and '.join(named)} for images",
+            fix="leave that out: it is for texts",
+        )
     if spec.tokens == "text" and not family.has_language:
         raise SpecError(
             "only a vision-language model has text tokens beside an image",

@@ -24,7 +24,7 @@ from latentprobe.encode.latents import TokenLatents
 from latentprobe.errors import SAEError
 from latentprobe.files import sha256_json
 
-__all__ = ["SAE", "Activation", "Gated", "PreOp", "Threshold", "TopK", "without_b_dec"]
+__all__ = ["SAE", "Activation", "Gated", "GroupMax", "PreOp", "Threshold", "TopK", "without_b_dec"]
 
 #: Tokens and features of one block: the buffer is at most 512 x 8,192 float32, 16 MiB.
 TOKENS, FEATURES = 512, 8192
@@ -54,6 +54,23 @@ PRE_OPS: dict[str, Callable[[Tensor], Tensor]] = {
 PreOp = str
 
 
+def _layer_norm_undone(y: Tensor, x: Tensor) -> Tensor:
+    return y * x.std(dim=1, keepdim=True) + x.mean(dim=1, keepdim=True)
+
+
+def _rescale_undone(y: Tensor, x: Tensor) -> Tensor:
+    norm: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    return y * (norm / math.sqrt(x.shape[1]))
+
+
+#: Each of them backwards: what was rebuilt, brought to where the row it came from was.
+_UNDONE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "centre": lambda y, x: y + x.mean(dim=1, keepdim=True),
+    "layer_norm": _layer_norm_undone,
+    "constant_norm_rescale": _rescale_undone,
+}
+
+
 @dataclass(frozen=True, eq=False)
 class Threshold:
     """ReLU, JumpReLU and BatchTopK in use: ``z = pre where pre > theta``, strictly; ``theta`` is ``[width]``, >= 0."""
@@ -68,6 +85,13 @@ class TopK:
     k: int
 
 
+@dataclass(frozen=True)
+class GroupMax:
+    """``z = relu(pre)`` where pre is the largest of its group, else 0; ``k`` groups of equal size, side by side."""
+
+    k: int
+
+
 @dataclass(frozen=True, eq=False)
 class Gated:
     """``z = relu(scale * pre + shift) where pre > 0``; both ``[width]``, scale above 0."""
@@ -76,7 +100,7 @@ class Gated:
     shift: Tensor
 
 
-Activation = Threshold | TopK | Gated
+Activation = Threshold | TopK | GroupMax | Gated
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,14 +114,15 @@ class SAE:
         model: the model it was trained on, as its maker calls it, or None where that is not said.
         W_enc: float32 ``[d_in, width]``.
         b_enc: float32 ``[width]``, everything folded in.
-        activation: :class:`Threshold`, :class:`TopK` or :class:`Gated`.
+        activation: :class:`Threshold`, :class:`TopK`, :class:`GroupMax` or :class:`Gated`.
         pre_ops: names of row-wise operations of ``PRE_OPS``, in order.
         W_dec: float32 ``[width, d_in]``, or None where only the encoder was loaded.
         b_dec: float32 ``[d_in]``, likewise.
+        prepend_bos: whether it was trained on texts with a BOS token before them, or None where that is not said.
 
     Raises:
         SAEError: shapes or types do not fit each other, a number is not finite, a threshold is negative, k is not in
-            1 .. width.
+            1 .. width or does not divide it into groups.
 
     >>> sae = SAE("by hand", "0" * 64, HookPoint(0, "resid_post"), None, torch.eye(2), torch.zeros(2),
     ...           Threshold(torch.tensor([0.5, 0.5])))
@@ -115,6 +140,7 @@ class SAE:
     pre_ops: tuple[PreOp, ...] = ()
     W_dec: Tensor | None = field(default=None, repr=False)
     b_dec: Tensor | None = field(default=None, repr=False)
+    prepend_bos: bool | None = None
 
     def __post_init__(self) -> None:
         for name, tensor, shape in self._parts():
@@ -122,6 +148,8 @@ class SAE:
         match self.activation:
             case TopK(k) if not 1 <= k <= self.width:
                 raise self._refusal(f"k is a whole number from 1 to the width, {self.width}", f"k = {k}")
+            case GroupMax(k) if not 1 <= k <= self.width or self.width % k:
+                raise self._refusal(f"k groups of equal size make up the width, {self.width}", f"k = {k}")
             case Threshold(theta) if bool((theta < 0).any()):
                 raise self._refusal("thresholds are at least 0", f"a threshold of {float(theta.min()):g}")
             case Gated(scale) if not bool((scale > 0).all()):
@@ -167,12 +195,13 @@ class SAE:
             features: which; they become 0 .. m - 1 in ascending order.
 
         Raises:
-            SAEError: none, one twice, one out of range; or a TopK SAE, whose features depend on all the others.
+            SAEError: none, one twice, one out of range; or a TopK or GroupMax SAE, whose features depend on others.
         """
-        if isinstance(self.activation, TopK):
+        if isinstance(self.activation, TopK | GroupMax):
             raise SAEError(
                 "only an SAE whose features stand alone can be cut down to some of them",
-                got="a TopK SAE: which features are active depends on all the others, the whole encoder is needed",
+                got=f"a {type(self.activation).__name__} SAE: which features are active depends on others, the "
+                "whole encoder is needed",
                 fix="keep the whole SAE, or use one with thresholds (JumpReLU, BatchTopK, ReLU) or gates",
             )
         chosen = np.asarray(features)
@@ -193,7 +222,7 @@ class SAE:
         return replace(
             self,
             sha256=sha256_json({"sae": self.sha256, "features": distinct.tolist()}),
-            W_enc=self.W_enc[:, keep],
+            W_enc=self.W_enc[:, keep].contiguous(),
             b_enc=self.b_enc[keep],
             activation=activation,
             W_dec=None if self.W_dec is None else self.W_dec[keep],
@@ -219,8 +248,29 @@ class SAE:
             raise SAEError(
                 f"latents of width {self.width} were expected", got=latents.width, fix="decode with their own SAE"
             )
-        dense = latents.csr() @ self.W_dec.cpu().numpy() + self.b_dec.cpu().numpy()
-        return torch.from_numpy(np.asarray(dense, np.float32))
+        return _rebuilt(latents, self.W_dec, self.b_dec)
+
+    @torch.inference_mode()
+    def reconstruct(self, x: Tensor) -> tuple[TokenLatents, Tensor]:
+        """The active features of each token, and the hidden states they stand for, float32 on the host.
+
+        Unlike :meth:`decode` it sees the rows, and brings back the scale and mean that a row-wise operation took.
+
+        Raises:
+            SAEError: as :meth:`encode`, or loaded without its decoder.
+        """
+        if self.W_dec is None or self.b_dec is None:
+            raise SAEError(
+                "decoding needs the decoder", got="an encoder only", fix="load it with load_sae(..., decoder=True)"
+            )
+        latents = self.encode(x)
+        rows = [self._checked(x)]
+        for name in self.pre_ops:
+            rows.append(PRE_OPS[name](rows[-1]))
+        rebuilt = _rebuilt(latents, self.W_dec, self.b_dec)
+        for name, before in zip(reversed(self.pre_ops), reversed(rows[:-1]), strict=True):
+            rebuilt = _UNDONE[name](rebuilt, before.cpu())
+        return latents, rebuilt
 
     def to(self, device: torch.device | str) -> SAE:
         """The same SAE with its tensors on a device."""
@@ -229,7 +279,7 @@ class SAE:
                 activation: Activation = Threshold(theta.to(device))
             case Gated(scale, shift):
                 activation = Gated(scale.to(device), shift.to(device))
-            case TopK():
+            case TopK() | GroupMax():
                 activation = self.activation
         return replace(
             self,
@@ -244,6 +294,8 @@ class SAE:
         """Number of active features of each token; all their indices; all their values."""
         if isinstance(self.activation, TopK):
             return self._encode_topk(x, self.activation.k)
+        if isinstance(self.activation, GroupMax):
+            return self._encode_groupmax(x, self.activation.k)
         rows, columns, values = [], [], []
         for start, pre in self._blocks(x):
             row, column, value = self._active(pre, start)
@@ -286,6 +338,22 @@ class SAE:
             values, indices = torch.cat([values, best], 1), torch.cat([indices, place + start], 1)
             values, place = _largest(values, k)
             indices = indices.gather(1, place)
+        row, column, value = _entries(values, values > 0)
+        return np.bincount(row, minlength=len(x)), indices.cpu().numpy()[row, column].astype(np.int32), value
+
+    def _encode_groupmax(self, x: Tensor, k: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+        """As :meth:`_encode_chunk`, keeping the largest so far of each group across blocks; of equals, the first."""
+        size = self.width // k
+        values = torch.zeros(len(x), k, dtype=torch.float32, device=x.device)
+        indices = torch.zeros(len(x), k, dtype=torch.int64, device=x.device)
+        for start, pre in self._blocks(x):
+            for group, first, part in _groups(pre, start, size):
+                best, place = part.max(dim=2)
+                places = place + first + size * torch.arange(part.shape[1], device=x.device)
+                held = slice(group, group + part.shape[1])
+                better = best > values[:, held]
+                values[:, held] = torch.where(better, best, values[:, held])
+                indices[:, held] = torch.where(better, places, indices[:, held])
         row, column, value = _entries(values, values > 0)
         return np.bincount(row, minlength=len(x)), indices.cpu().numpy()[row, column].astype(np.int32), value
 
@@ -353,14 +421,21 @@ class SAE:
 
 def without_b_dec(b_enc: Tensor, b_dec: Tensor, W_enc: Tensor) -> Tensor:
     """The encoder bias that makes ``x @ W_enc + bias`` equal ``(x - b_dec) @ W_enc + b_enc``; summed in float64."""
-    shift = [b_dec.double() @ block.double() for block in torch.split(W_enc, FEATURES, dim=1)]
-    return (b_enc.double() - torch.cat(shift)).float()
+    subtracted, shift = b_dec.double(), torch.empty(len(b_enc), dtype=torch.float64, device=b_enc.device)
+    size = FEATURES // 8
+    buffer = torch.empty(W_enc.shape[0], size, dtype=torch.float64, device=W_enc.device)
+    for start in range(0, len(b_enc), size):
+        block = W_enc[:, start : start + size]
+        shift[start : start + size] = subtracted @ buffer[:, : block.shape[1]].copy_(block)
+    return (b_enc.double() - shift).float()
 
 
 def _finite(tensor: Tensor) -> bool:
     """Whether all numbers are finite, without a mask as large as the tensor."""
     if tensor.numel() == 0:
         return True
+    if tensor.ndim == 2 and not tensor.is_contiguous():
+        tensor = tensor.T  # weights of a linear layer, seen the other way round: aminmax would copy them
     low, high = tensor.aminmax()
     return bool(torch.isfinite(low) & torch.isfinite(high))
 
@@ -375,6 +450,23 @@ def _entries(pre: Tensor, mask: Tensor) -> tuple[NDArray[np.int64], NDArray[np.i
     values = pre[row_column[:, 0], row_column[:, 1]].cpu().numpy()
     row, column = row_column.T.cpu().numpy()
     return row, column, values
+
+
+def _rebuilt(latents: TokenLatents, W_dec: Tensor, b_dec: Tensor) -> Tensor:
+    dense = latents.csr() @ W_dec.cpu().numpy() + b_dec.cpu().numpy()
+    return torch.from_numpy(np.asarray(dense, np.float32))
+
+
+def _groups(pre: Tensor, start: int, size: int) -> Iterator[tuple[int, int, Tensor]]:
+    """A block of features, cut where groups end: number of the first group, its first feature, ``[tokens, groups,
+    features]``. A group that the block cuts through comes on its own."""
+    end = start + pre.shape[1]
+    while start < end:
+        group = start // size
+        whole = (end - start) // size if start % size == 0 else 0
+        stop = start + whole * size if whole else min(end, (group + 1) * size)
+        yield group, start, pre[:, : stop - start].reshape(len(pre), max(whole, 1), -1)
+        pre, start = pre[:, stop - start :], stop
 
 
 def _largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:

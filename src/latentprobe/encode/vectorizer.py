@@ -19,7 +19,7 @@ from sklearn.exceptions import NotFittedError
 from latentprobe.config import BackboneSpec, Frozen, Pooling
 from latentprobe.corpus.texts import texts_of
 from latentprobe.encode.backbone import Backbone, shared_backbone
-from latentprobe.encode.extract import require_fit
+from latentprobe.encode.extract import require_fit, settle_bos
 from latentprobe.encode.featurize import Progress, Source, featurize, shards
 from latentprobe.encode.formats import labels, load_sae
 from latentprobe.encode.sae import SAE
@@ -162,7 +162,7 @@ class SAEVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # s
             spec = _Settings.model_validate({"backbone": values, "pooling": self.pooling}).backbone
         except ValidationError as error:
             raise invalid_parameter(error) from error
-        backbone = shared_backbone(spec)
+        backbone = shared_backbone(settle_bos(spec, [sae]))
         require_fit(sae, spec, backbone.files)
         return backbone, sae.to(backbone.device)
 

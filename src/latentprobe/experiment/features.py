@@ -12,6 +12,7 @@ from latentprobe.corpus import Corpus, read_corpus
 from latentprobe.encode.extract import PlannedSource, extract, plan_sources
 from latentprobe.errors import SpecError
 from latentprobe.experiment.environment import Reporter, Silent
+from latentprobe.experiment.places import require_room
 from latentprobe.experiment.representations import representations
 from latentprobe.store import FeatureStore, default_store
 
@@ -39,6 +40,7 @@ class Plan:
 
     def extract(self, reporter: Reporter) -> int:
         """Compute what the store does not have; the number of rows that went through a model."""
+        require_room(self.store.root / "features")
         passed = 0
         for backbone, sources in zip(self.spec.backbones, self.sources, strict=True):
             stage = f"extract {backbone.model}"

@@ -10,7 +10,7 @@ from latentprobe.corpus import read_corpus
 from latentprobe.deploy import fit_bundle
 from latentprobe.errors import CorpusError
 from latentprobe.experiment.environment import Reporter, Silent
-from latentprobe.files import require_writable
+from latentprobe.experiment.places import require_folder
 
 __all__ = ["fit_classifier"]
 
@@ -38,7 +38,7 @@ def fit_classifier(
         LatentprobeError: data, model, SAE or folder cannot be used; nothing is fitted then.
     """
     reporter = reporter or Silent()
-    require_writable(out)
+    require_folder(out, "probe.json")
     corpus = read_corpus(data.model_copy(update={"test": 0.2}), folds=FOLDS)
     if corpus.images is not None:
         raise CorpusError(

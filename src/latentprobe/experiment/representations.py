@@ -111,7 +111,8 @@ def _columns(source: PlannedSource, width: int | None) -> dict[str, Any]:
 def _place(source: PlannedSource, several: bool) -> str:
     site = "" if source.hook.site == "resid_post" else f" {source.hook.site}"
     model = f"{source.model} " if several else ""
-    return f"{model}layer {source.hook.layer}{site}"
+    tokens = "" if source.tokens == "content" else f" ({source.tokens})"
+    return f"{model}layer {source.hook.layer}{site}{tokens}"
 
 
 def short_name(reference: str) -> str:

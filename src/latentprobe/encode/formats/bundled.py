@@ -14,7 +14,7 @@ from latentprobe.encode.formats.place import Place
 from latentprobe.errors import SAEError, nearest
 from latentprobe.files import sha256_file
 
-__all__ = ["SAECard", "card_of", "find", "list_bundled"]
+__all__ = ["SAECard", "card_of", "find", "list_bundled", "names", "prove"]
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets" / "saes"
 CARD = "card.json"
@@ -52,7 +52,7 @@ def list_bundled() -> list[SAECard]:
     Raises:
         SAEError: the package is damaged.
     """
-    return [card_of(find(name)) for name in _names()]
+    return [card_of(find(name)) for name in names()]
 
 
 def find(name: str) -> Place:
@@ -61,11 +61,11 @@ def find(name: str) -> Place:
     Raises:
         SAEError: no such SAE, or its files are not the ones that were published.
     """
-    if name not in _names():
+    if name not in names():
         raise SAEError(
-            f"a bundled SAE is one of {', '.join(_names()) or 'none: the package came without them'}",
+            f"a bundled SAE is one of {', '.join(names()) or 'none: the package came without them'}",
             got=repr(name),
-            fix=f"use one of them, as bundled:NAME{nearest(name, _names())}",
+            fix=f"use one of them, as bundled:NAME{nearest(name, names())}",
         )
     folder = ASSETS / name
     return Place(f"bundled:{name}", folder, str(folder))
@@ -102,7 +102,8 @@ def card_of(place: Place) -> SAECard:
     )
 
 
-def _names() -> list[str]:
+def names() -> list[str]:
+    """Names of the SAEs that come with the package."""
     return (
         sorted(path.name for path in ASSETS.iterdir() if (path / saelens.CONFIG).is_file()) if ASSETS.is_dir() else []
     )

@@ -1,7 +1,7 @@
-"""Gemma Scope 1, the residual-stream SAEs of Gemma 2: one ``params.npz`` a folder and no config.
+"""Gemma Scope 1, the SAEs of Gemma 2: one ``params.npz`` a folder and no config.
 
-Model, layer and width stand in the folder's path only, so the path must be the repository's own, part by part. Knows
-nothing of where the folder came from.
+Model, hook point, layer and width stand in the folder's path only, so the path must be the repository's own, part by
+part. Knows nothing of where the folder came from.
 """
 
 from __future__ import annotations
@@ -10,16 +10,19 @@ import re
 from typing import TYPE_CHECKING
 
 from latentprobe.encode.formats.place import Facts, Place
-from latentprobe.encode.hookpoints import HookPoint
+from latentprobe.encode.hookpoints import HookPoint, Site
 
 if TYPE_CHECKING:  # torch is imported when weights are read, not when facts are
     from latentprobe.encode.sae import SAE
 
-__all__ = ["FILES", "facts", "load"]
+__all__ = ["FILES", "PATH", "facts", "load"]
 
 (WEIGHTS,) = FILES = ("params.npz",)
 
 _D_MODEL = {"2b": 2304, "9b": 3584, "27b": 4608}
+#: Heads times their size, which in the smaller models is not the size of the residual stream.
+_D_HEADS = {"2b": 2048, "9b": 4096, "27b": 4608}
+_SITES: dict[str, Site] = {"res": "resid_post", "mlp": "mlp_out", "att": "attn_z"}
 _WIDTHS = {
     "4k": 2**12,
     "16k": 2**14,
@@ -30,7 +33,7 @@ _WIDTHS = {
     "524k": 2**19,
     "1m": 2**20,
 }
-_PATH = re.compile(
+PATH = re.compile(
     r"(?:.*/)?gemma-scope-(?P<size>2b|9b|27b)-(?P<tuning>pt|it)-(?P<site>[a-z]+)"
     r"/(?P<layer>embedding|layer_(?:0|[1-9]\d?))/width_(?P<width>\w+)/average_l0_\d+"
 )
@@ -40,26 +43,30 @@ def facts(place: Place) -> Facts:
     """What the path says of the SAE.
 
     Raises:
-        SAEError: the path is not that of a residual-stream SAE of Gemma Scope 1.
+        SAEError: the path is not that of an SAE of Gemma Scope 1 behind a block, an MLP or before an output projection.
     """
-    match = _PATH.fullmatch(place.origin)
+    match = PATH.fullmatch(place.origin)
     if match is None or match["width"] not in _WIDTHS:
         raise place.refusal(
             "the path of a params.npz tells its model, layer and width",
             got=place.origin,
             fix="keep the repository's names: .../gemma-scope-2b-pt-res/layer_12/width_16k/average_l0_82",
         )
-    if match["site"] != "res" or match["layer"] == "embedding":
+    if "transcoder" in match["site"]:
+        raise place.no_transcoder(f"the transcoders of {match['layer']}")
+    if match["site"] not in _SITES or match["layer"] == "embedding":
         raise place.refusal(
-            "residual-stream SAEs of Gemma Scope are read",
+            "residual, MLP and attention SAEs of Gemma Scope are read, those of some layer: a hook point is a block "
+            "and a site in it, and token embeddings lie before all blocks",
             got=f"{match['site']} at {match['layer']}",
-            fix="use one of a repository that ends in -res, of some layer",
+            fix="use one of a repository that ends in -res, -mlp or -att, of some layer",
         )
+    site = _SITES[match["site"]]
     return Facts(
         architecture="jumprelu",
-        d_in=_D_MODEL[match["size"]],
+        d_in=(_D_HEADS if site == "attn_z" else _D_MODEL)[match["size"]],
         width=_WIDTHS[match["width"]],
-        hook=HookPoint(int(match["layer"].removeprefix("layer_")), "resid_post"),
+        hook=HookPoint(int(match["layer"].removeprefix("layer_")), site),
         model=f"google/gemma-2-{match['size']}" + ("-it" if match["tuning"] == "it" else ""),
     )
 

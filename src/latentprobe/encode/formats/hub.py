@@ -6,7 +6,7 @@ from pathlib import Path
 
 from latentprobe.errors import MissingExtraError, SAEError
 
-__all__ = ["fetch"]
+__all__ = ["cached_folder", "fetch"]
 
 
 def fetch(repository: str, path: str, revision: str | None) -> Path | None:
@@ -36,3 +36,15 @@ def fetch(repository: str, path: str, revision: str | None) -> Path | None:
             got=" ".join(str(error).split())[:300],
             fix="check repository and revision; for a gated one accept its terms there and run `hf auth login`",
         ) from error
+
+
+def cached_folder(repository: str, path: str, revision: str | None) -> Path | None:
+    """Where the cache would have a folder of a repository, without a network; None without huggingface_hub."""
+    try:
+        from huggingface_hub import constants
+    except ImportError:
+        return None
+    root = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
+    named = root / "refs" / (revision or "main")
+    commit = named.read_text().strip() if named.is_file() else revision or "main"
+    return root / "snapshots" / commit / path

@@ -6,7 +6,9 @@ Knows no format: no file's name, and nothing of tensors.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import math
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,10 @@ from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.errors import SAEError
 from latentprobe.files import sha256_file, sha256_json
 
-__all__ = ["PICKLES", "Facts", "Place"]
+__all__ = ["NOWHERE", "PICKLES", "Facts", "Place"]
+
+#: The folder of an SAE of which no file was fetched.
+NOWHERE = Path("/nonexistent")
 
 #: Endings of files that run code when they are read.
 PICKLES = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"})
@@ -44,10 +49,18 @@ class Place:
     """What the user wrote."""
     folder: Path
     origin: str
-    """Repository and path, or the folder's full path: what tells model, layer and width where no config does."""
+    """Repository and path, or the full path here: what tells model, layer and width where no config does."""
+    named: str = ""
+    """The file that was named itself, where it is a file and not its folder."""
+
+    def has(self, name: str) -> bool:
+        """Whether a file is there; ``name`` may lead into another folder."""
+        return (self.folder / name).is_file()
 
     def names(self) -> list[str]:
-        """Names of the files in the folder."""
+        """Names of the files in the folder; only that of the file that was named, where one was."""
+        if self.named:
+            return [self.named]
         return sorted(path.name for path in self.folder.iterdir() if path.is_file())
 
     def file(self, name: str) -> Path:
@@ -95,8 +108,59 @@ class Place:
 
     def sha256(self, names: Iterable[str]) -> str:
         """Content hash of some files and their names."""
-        return sha256_json({name: sha256_file(self.file(name)) for name in names})
+        return sha256_json({name: _content_hash(self.file(name)) for name in names})
 
     def refusal(self, problem: str, *, got: object, fix: str = _GET_AGAIN) -> SAEError:
         """An error about this SAE, ready to be raised."""
         return SAEError(f"the SAE {self.reference} cannot be used: {problem}", got=got, fix=fix)
+
+    def hook(self, name: object, *, key: str = "hook_name") -> HookPoint:
+        """The hook point that a config names, as :meth:`HookPoint.parse` reads it, or the same place by another name.
+
+        The residual stream before block L is the output of block L - 1.
+
+        Raises:
+            SAEError: another place, or none.
+        """
+        before = re.fullmatch(r"blocks\.([1-9]\d{0,5})\.hook_resid_pre", name) if isinstance(name, str) else None
+        if before is not None:
+            return HookPoint(int(before[1]) - 1, "resid_post")
+        try:
+            return HookPoint.parse(str(name))
+        except SAEError as error:
+            raise self.refusal(error.problem, got=f"{key} {name!r}", fix=error.fix) from error
+
+    def count(self, values: Mapping[str, Any], key: str) -> int:
+        """A whole number above 0 that a config must have."""
+        value = values.get(key)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise self.refusal(f"{key} is a whole number above 0", got=f"{key} = {value!r}", fix="correct the config")
+        return value
+
+    def flag(self, values: Mapping[str, Any], key: str, *, default: bool) -> bool:
+        """A yes or no of a config."""
+        value = values.get(key, default)
+        if not isinstance(value, bool):
+            raise self.refusal(f"{key} is true or false", got=f"{key} = {value!r}", fix="correct the config")
+        return value
+
+    def number(self, values: Mapping[str, Any], key: str) -> float:
+        """A finite number of a config, at least 0."""
+        value = values.get(key)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
+            raise self.refusal(f"{key} is a number, at least 0", got=f"{key} = {value!r}", fix="correct the config")
+        return float(value)
+
+    def no_transcoder(self, got: str) -> SAEError:
+        """The refusal of what reads one place and rebuilds another."""
+        return self.refusal(
+            "an SAE reads and rebuilds the same place of a model",
+            got=got,
+            fix="use an SAE: transcoders, cross-coders and skip connections are not read",
+        )
+
+
+def _content_hash(file: Path) -> str:
+    """SHA-256 of a file. The hub's cache names large files by it, so those are not read for it."""
+    target = file.resolve().name
+    return target if re.fullmatch(r"[0-9a-f]{64}", target) else sha256_file(file)

@@ -2,7 +2,7 @@
 
 Standard (ReLU), JumpReLU (BatchTopK SAEs are saved as these), TopK and gated ones. What is not known to be read right
 is refused by name: other architectures, transcoders, an input scale that is nowhere written. Knows nothing of where
-the folder came from, except the one repository whose configs leave something out.
+the folder came from, except what SAELens' published table says of it and its config leaves out.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from latentprobe.encode.formats import registry
 from latentprobe.encode.formats.place import Facts, Place
 from latentprobe.encode.hookpoints import HookPoint
-from latentprobe.errors import SAEError, nearest
+from latentprobe.errors import nearest
 
 if TYPE_CHECKING:  # torch is imported when weights are read, not when facts are
     from torch import Tensor
@@ -37,9 +38,6 @@ _VECTORS = {
 }
 _SCALES = ("scaling_factor", "finetuning_scaling_factor")
 
-#: Trained with centred writing weights, which their configs do not say: the registry of SAELens does.
-_CENTRED_REPOSITORIES = ("jbloom/GPT2-Small-SAEs-Reformatted/",)
-
 
 @dataclass(frozen=True)
 class _Config:
@@ -52,6 +50,7 @@ class _Config:
     input_scale: float
     ranks_by_decoder_norm: bool
     finetuned: bool
+    prepend_bos: bool | None
 
 
 def facts(place: Place) -> Facts:
@@ -88,6 +87,7 @@ def load(place: Place, *, decoder: bool) -> SAE:
         b_enc=b_enc,
         activation=activation,
         pre_ops=config.pre_ops,
+        prepend_bos=config.prepend_bos,
     )
     if not decoder and not config.ranks_by_decoder_norm:
         return sae
@@ -157,7 +157,7 @@ def _read_config(place: Place) -> _Config:
         values |= metadata
     architecture, k = _architecture(place, values)
     hook = _hook(place, values)
-    width = _count(place, values, "d_sae")
+    width = place.count(values, "d_sae")
     if architecture == "topk" and not 1 <= k <= width:
         raise place.refusal(f"k is a whole number from 1 to the width, {width}", got=f"k = {k!r}")
     ranks = bool(values.get("rescale_acts_by_decoder_norm"))
@@ -170,15 +170,14 @@ def _read_config(place: Place) -> _Config:
     normalization, scale = _normalization(place, values)
     model = values.get("model_name")
     return _Config(
-        facts=Facts(
-            architecture, _count(place, values, "d_in"), width, hook, model if isinstance(model, str) else None
-        ),
+        facts=Facts(architecture, place.count(values, "d_in"), width, hook, model if isinstance(model, str) else None),
         k=k,
-        subtracts_b_dec=_flag(place, values, "apply_b_dec_to_input", default=True),
+        subtracts_b_dec=place.flag(values, "apply_b_dec_to_input", default=True),
         pre_ops=_centring(place, values, hook) + normalization,
         input_scale=scale,
         ranks_by_decoder_norm=ranks,
         finetuned=bool(values.get("finetuning_scaling_factor")),
+        prepend_bos=said if isinstance(said := values.get("prepend_bos"), bool) else None,
     )
 
 
@@ -187,11 +186,7 @@ def _architecture(place: Place, values: dict[str, Any]) -> tuple[str, int]:
     name = values.get("architecture", "standard")
     paired = values.get("hook_name_out") not in (None, values.get("hook_name"))
     if paired or any(part in str(name) for part in ("transcoder", "crosscoder", "clt")):
-        raise place.refusal(
-            "an SAE reads and rebuilds the same place of a model",
-            got=f"a transcoder: architecture {name!r}, output at {values.get('hook_name_out')!r}",
-            fix="use an SAE: transcoders, cross-coders and skip connections are not read",
-        )
+        raise place.no_transcoder(f"a transcoder: architecture {name!r}, output at {values.get('hook_name_out')!r}")
     activation = values.get("activation_fn", "relu")
     k = values.get("k")
     if activation == "topk" and name in ("standard", "topk"):  # how versions before 6 wrote a TopK SAE
@@ -221,12 +216,10 @@ def _architecture(place: Place, values: dict[str, Any]) -> tuple[str, int]:
 def _hook(place: Place, values: dict[str, Any]) -> HookPoint:
     """Where the SAE's inputs are taken, the whole width of it."""
     name = values.get("hook_name")
-    try:
-        hook = HookPoint.parse(str(name))
-    except SAEError as error:
-        raise place.refusal(error.problem, got=f"hook_name {name!r}", fix=error.fix) from error
+    hook = place.hook(name)
+    own = int(str(name).split(".")[1])
     layers = [values[key] for key in ("hook_layer", "hook_point_layer") if values.get(key) is not None]
-    if any(layer != hook.layer for layer in layers):
+    if any(layer != own for layer in layers):
         raise place.refusal(
             "the config names one layer", got=f"hook_name {name!r}, layer {layers[0]!r}", fix="correct cfg.json"
         )
@@ -248,14 +241,16 @@ def _hook(place: Place, values: dict[str, Any]) -> HookPoint:
 
 def _normalization(place: Place, values: dict[str, Any]) -> tuple[tuple[str, ...], float]:
     """The row-wise operation, and the constant that inputs are multiplied by."""
-    name = values.get("normalize_activations")
+    published = registry.at(place.origin)
+    name, scale = values.get("normalize_activations"), values.get("norm_scaling_factor")
+    if published is not None:
+        name, scale = published.normalization or name, scale or published.norm_scaling_factor
     match name:
         case None | False | "none":
             return (), 1.0
         case "layer_norm" | "constant_norm_rescale":
             return (str(name),), 1.0
         case True | "expected_average_only_in":
-            scale = values.get("norm_scaling_factor")
             if isinstance(scale, int | float) and not isinstance(scale, bool) and 0 < scale < math.inf:
                 return (), float(scale)
             raise place.refusal(
@@ -287,21 +282,5 @@ def _centring(place: Place, values: dict[str, Any], hook: HookPoint) -> tuple[st
             got=f"on one changed by {', '.join(rotated)}",
             fix="use another SAE: hook_z of the published model is something else",
         )
-    centred = changes.get("center_writing_weights") or place.origin.startswith(_CENTRED_REPOSITORIES)
+    centred = changes.get("center_writing_weights") or registry.centred(place.origin)
     return ("centre",) if centred and hook.site != "attn_z" else ()
-
-
-def _count(place: Place, values: dict[str, Any], key: str) -> int:
-    """A whole number above 0 that must be there."""
-    value = values.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise place.refusal(f"{key} is a whole number above 0", got=f"{key} = {value!r}", fix="correct cfg.json")
-    return value
-
-
-def _flag(place: Place, values: dict[str, Any], key: str, *, default: bool) -> bool:
-    """A yes or no, with the default that SAELens gives it."""
-    value = values.get(key, default)
-    if not isinstance(value, bool):
-        raise place.refusal(f"{key} is true or false", got=f"{key} = {value!r}", fix="correct cfg.json")
-    return value

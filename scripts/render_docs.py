@@ -1,0 +1,74 @@
+"""Write the generated pages and the generated blocks of the others, or say which are out of date.
+
+    python scripts/render_docs.py            write what is out of date
+    python scripts/render_docs.py --check    write nothing; exit 1 if anything is out of date
+
+Whole pages: docs/cli.md, docs/spec.md, docs/api.md, docs/results.md. Blocks between markers such as
+``<!-- results -->`` and ``<!-- /results -->``: README.md. What depends on results/ is left as it is where those files
+are missing.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from render_reference import api_page, cli_page, spec_page
+from render_results import demo_block, read_results, results_block, results_page, saes_block
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def pages() -> dict[Path, str]:
+    """Every generated file with the content it should have."""
+    written = {"cli.md": cli_page(), "spec.md": spec_page(), "api.md": api_page()}
+    blocks = {"saes": saes_block(ROOT / "src" / "latentprobe" / "assets" / "saes")}
+    measured = read_results(ROOT / "results")
+    if measured:
+        written["results.md"] = results_page(measured)
+        blocks["results"] = results_block(measured)
+    demo = ROOT / "results" / "demo.txt"
+    if demo.is_file():
+        blocks["demo"] = demo_block(demo.read_text(encoding="utf-8"))
+    readme = ROOT / "README.md"
+    return {
+        **{ROOT / "docs" / name: text for name, text in written.items()},
+        readme: with_blocks(readme.read_text(encoding="utf-8"), blocks),
+    }
+
+
+def with_blocks(text: str, blocks: dict[str, str]) -> str:
+    """A page with the content between each pair of markers replaced.
+
+    >>> with_blocks("a\\n<!-- x -->\\nold\\n<!-- /x -->\\nb", {"x": "new\\n"})
+    'a\\n<!-- x -->\\nnew\\n<!-- /x -->\\nb'
+    """
+    for name, content in blocks.items():
+        begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+        if text.count(begin) != 1 or text.count(end) != 1:
+            sys.exit(f"the page needs one pair of markers {begin.strip()} and {end}, each on a line of its own")
+        head, _, rest = text.partition(begin)
+        text = head + begin + content + end + rest.partition(end)[2]
+    return text
+
+
+def outdated() -> dict[Path, str]:
+    """The generated files whose content is not what it should be."""
+    return {
+        path: text for path, text in pages().items() if not path.is_file() or path.read_text(encoding="utf-8") != text
+    }
+
+
+def main() -> None:
+    """Write, or check, and say what was found."""
+    late = outdated()
+    for path, text in late.items():
+        print(f"{path.relative_to(ROOT)} is out of date")
+        if "--check" not in sys.argv[1:]:
+            path.write_text(text, encoding="utf-8")
+    if late and "--check" in sys.argv[1:]:
+        sys.exit("run `make docs` and commit what it writes")
+
+
+if __name__ == "__main__":
+    main()

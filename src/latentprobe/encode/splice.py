@@ -1,0 +1,125 @@
+"""What a causal model predicts when the hidden states of one place are replaced by what an SAE rebuilds of them.
+
+Special tokens keep their states: SAEs are mostly not trained on them. Knows nothing of files and of pooling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor, nn
+
+from latentprobe.encode.backbone import Backbone
+from latentprobe.encode.families import find_blocks, find_site
+from latentprobe.encode.hookpoints import HookPoint
+from latentprobe.encode.model_files import ModelFiles
+from latentprobe.encode.sae import SAE
+from latentprobe.errors import CorpusError
+
+__all__ = ["CrossEntropy", "cross_entropy", "is_causal"]
+
+#: Windows of text that are run three times each.
+WINDOWS = 64
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Nats a predicted token, on average."""
+
+    clean: float
+    spliced: float
+    """With what the SAE rebuilds."""
+    ablated: float
+    """With zeros."""
+    recovered: float
+    """(ablated - spliced) / (ablated - clean): 1 where nothing is lost, 0 where all is."""
+
+
+def is_causal(files: ModelFiles) -> bool:
+    """Whether a model predicts next tokens."""
+    names = files.config.get("architectures") or []
+    return any(str(name).endswith(("ForCausalLM", "LMHeadModel")) for name in names)
+
+
+@torch.inference_mode()
+def cross_entropy(sae: SAE, backbone: Backbone, texts: Sequence[str]) -> CrossEntropy:
+    """Cross-entropy of a causal model on some texts, clean, spliced and ablated at the SAE's hook point.
+
+    Args:
+        sae: with its decoder, on the device of the backbone.
+        backbone: of the same model; it tokenizes and selects.
+        texts: of which the first windows are used.
+
+    Raises:
+        CorpusError: no window has two tokens.
+    """
+    windows = [
+        (ids, mask)
+        for row in backbone.tokenize(texts)
+        for ids, mask in zip(row.windows, row.selected, strict=True)
+        if len(ids) > 1 and mask.any()
+    ][:WINDOWS]
+    if not windows:
+        raise CorpusError("texts of two tokens and more were expected", got="none", fix="give some ordinary text")
+    model = _load(backbone)
+    block_list = find_blocks(model.base_model, str(model.config.model_type))
+    site = find_site(block_list, str(model.config.model_type), sae.hook)
+    replaced: list[Callable[[Tensor], Tensor] | None] = [None, lambda x: _rebuilt(sae, x), torch.zeros_like]
+    totals = [0.0, 0.0, 0.0]
+    predicted = 0
+    for ids, mask in windows:
+        row = torch.from_numpy(ids)[None].to(backbone.device)
+        selected = torch.from_numpy(mask).to(backbone.device)
+        for number, replace in enumerate(replaced):
+            with _replaced(site, sae.hook, selected, replace):
+                logits = model(input_ids=row, use_cache=False).logits
+            totals[number] += float(nn.functional.cross_entropy(logits[0, :-1].float(), row[0, 1:], reduction="sum"))
+        predicted += len(ids) - 1
+    clean, spliced, ablated = (total / predicted for total in totals)
+    lost = ablated - clean
+    return CrossEntropy(clean, spliced, ablated, (ablated - spliced) / lost if lost > 0 else float(spliced <= clean))
+
+
+def _load(backbone: Backbone) -> Any:
+    """The whole model, with the head that the backbone leaves out."""
+    dtype = getattr(torch, backbone.spec.dtype)
+    folder = backbone.files.folder
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True)
+    return model.eval().to(backbone.device)
+
+
+def _rebuilt(sae: SAE, x: Tensor) -> Tensor:
+    return sae.reconstruct(x)[1].to(x.device, x.dtype)
+
+
+@contextmanager
+def _replaced(
+    site: nn.Module, hook: HookPoint, selected: Tensor, replace: Callable[[Tensor], Tensor] | None
+) -> Iterator[None]:
+    """While it is open, the states of the selected tokens at a site are replaced."""
+    if replace is None:
+        yield
+        return
+
+    def changed(states: Tensor) -> Tensor:
+        states = states.clone()
+        states[0, selected] = replace(states[0, selected])
+        return states
+
+    def on_input(module: nn.Module, args: Any) -> Any:
+        return changed(args[0]), *args[1:]
+
+    def on_output(module: nn.Module, args: Any, output: Any) -> Any:
+        return (changed(output[0]), *output[1:]) if isinstance(output, tuple) else changed(output)
+
+    at_input = hook.site == "attn_z"
+    handle = site.register_forward_pre_hook(on_input) if at_input else site.register_forward_hook(on_output)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -1,0 +1,84 @@
+"""How the installed command ends when its reader leaves, or when the user has had enough."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Finished
+from tests.cli.small_world import LATENTPROBE, environment, latentprobe, messages, small_spec, write_csv, write_spec
+
+LAST_WORDS = "interrupted; nothing half-written is left, and `run` and `extract` go on from what is finished\n"
+
+
+@pytest.mark.slow
+def test_a_reader_that_leaves_ends_it_quietly(finished: Finished, tmp_path: Path) -> None:
+    texts = tmp_path / "texts.txt"
+    texts.write_text("You had one job, and you broke it.\n" * 600, encoding="utf-8")  # far more than a pipe holds
+    with subprocess.Popen(
+        [LATENTPROBE, "predict", finished.bundle, texts, "--explain", "8"],
+        env=environment(finished.store), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None and process.stderr is not None
+        assert json.loads(process.stdout.readline())["id"] == "0"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+def test_help_for_a_reader_that_left_ends_quietly_too(store: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as closed:
+        done = subprocess.run([LATENTPROBE, "--help"], env=environment(store), stdout=closed, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def interrupt_at(words: str, arguments: list[str], cwd: Path, store: Path) -> tuple[int, str, str]:
+    """Status, stdout and stderr of a command that gets the terminal's Ctrl-C once it has said some words."""
+    with subprocess.Popen(
+        [LATENTPROBE, *arguments], cwd=cwd, env=environment(store), text=True, encoding="utf-8",
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None and process.stderr is not None
+        heard = ""
+        for line in process.stderr:
+            heard += line
+            if line.startswith(words):
+                os.killpg(process.pid, signal.SIGINT)
+                break
+        heard += process.stderr.read()
+        out = process.stdout.read()
+    return process.returncode, out, heard
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["minilm on cpu", "compare: 1 of "])
+def test_an_interrupted_run_leaves_no_directory_and_the_next_one_goes_on(moment: str, tmp_path: Path) -> None:
+    store = tmp_path / "features"
+    folder = tmp_path / "work"
+    folder.mkdir()
+    write_csv(folder / "messages.csv", messages(60))
+    poolings = ["max", "mean", "sum", "count", "last"]  # enough rows that none of this is over before it is stopped
+    write_spec(folder / "spec.yaml", small_spec(pooling=poolings))
+    command = ["run", "spec.yaml", "--out", "out"]
+
+    status, out, err = interrupt_at(moment, command, folder, store)
+    assert (status, out) == (130, "")
+    assert err.endswith(LAST_WORDS) and "Traceback" not in err
+    assert sorted(path.name for path in folder.iterdir()) == ["messages.csv", "spec.yaml"]
+    finished = {path: path.stat().st_mtime_ns for path in store.rglob("*") if path.is_file()}
+    assert not any(path.name.endswith(".tmp") for path in finished)
+
+    again = latentprobe(*command, cwd=folder, store=store)
+    assert again.returncode == 0, again.stderr
+    assert (folder / "out" / "results.json").is_file()
+    assert all(path.stat().st_mtime_ns == written for path, written in finished.items())
+    if moment.startswith("compare"):
+        assert any(path.parent.name == "outcomes" for path in finished)
+        assert "extract" not in again.stderr

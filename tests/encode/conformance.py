@@ -1,0 +1,168 @@
+"""Every SAE family in its exact layout on disk, beside its encode written down in plain numpy from the documentation.
+
+The cases are in ``layouts``. ``python -m tests.encode.conformance`` compares all of them and writes ``docs/saes.md``.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from latentprobe.encode.formats import load_sae
+from tests.encode.checkpoints import DTYPES
+from tests.encode.layouts.case import Case, arrays
+from tests.encode.layouts.dictionary_learning import dictionary_learning_cases
+from tests.encode.layouts.gemma_scope import gemma_scope_cases
+from tests.encode.layouts.openmoss import llama_scope_cases
+from tests.encode.layouts.saelens import saelens_cases
+from tests.encode.layouts.single_files import single_file_cases
+from tests.encode.layouts.sparsify import sparsify_cases
+from tests.encode.layouts.vit_prisma import vit_prisma_cases
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "saes.md"
+
+CASES: tuple[Case, ...] = (
+    *saelens_cases(),
+    *gemma_scope_cases(),
+    *sparsify_cases(),
+    *dictionary_learning_cases(),
+    *llama_scope_cases(),
+    *single_file_cases(),
+    *vit_prisma_cases(),
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How far features are from the documentation's."""
+
+    active: int
+    values: float
+    """Largest difference of a value, relative to the largest value."""
+    support: int
+    """Entries that are active on one side only."""
+    entries: int
+    """Tokens times features."""
+    rebuilt: float | None
+    """Largest difference of a rebuilt state, relative to the largest."""
+
+
+def compare(case: Case, dtype: str, folder: Path) -> Outcome:
+    """Write a case, load it, and hold it against numpy."""
+    tensors = {name: tensor.to(DTYPES[dtype]) for name, tensor in case.tensors().items()}
+    held = {name: array.astype(np.float64) for name, array in arrays(tensors).items()}
+    sae = load_sae(str(case.write(folder, tensors)), decoder=True)
+    assert sae.hook.site == case.hook
+    x = torch.randn(64, sae.d_in, generator=torch.Generator().manual_seed(1)) * 1.5 + 0.2
+    expected = case.encode(x.double().numpy(), held)
+    latents = sae.encode(x)
+    z = latents.csr().toarray().astype(np.float64)
+    largest_value = np.abs(expected).max()
+    both = (z > 0) & (expected > 0)
+    either = (z > 0) != (expected > 0)
+    rebuilt = None
+    if case.decode is not None:
+        states = case.decode(expected, held)
+        rebuilt = float(np.abs(sae.decode(latents).numpy() - states).max() / np.abs(states).max())
+    return Outcome(
+        active=int(both.sum()),
+        values=float(np.abs(z - expected)[both].max() / largest_value),
+        support=int(either.sum()),
+        entries=either.size,
+        rebuilt=rebuilt,
+    )
+
+
+def without_figures(text: str) -> str:
+    """The page without what was measured, which differs a little from machine to machine."""
+    return re.sub(r"(?m)^(\|.*\|)[^|]+\|[^|]+\|[^|]+\|$", r"\1", text)
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0e}"
+
+
+NOT_GUARANTEED = """\
+* Hook points are the output of a block, what an MLP adds to the residual stream, and the heads before their
+  projection. The stream before block L is read as the output of block L - 1. SAEs of token embeddings, of the stream
+  between attention and MLP (`hook_resid_mid`), and of what attention writes (`hook_attn_out`, so Llama Scope's LXA)
+  are refused.
+* Llama Scope: values are in the scale of the hidden states, as its own library's inference form gives them. SAELens
+  gives them multiplied by one constant, sqrt(d_model) / mean norm of the training inputs; active features are the same.
+* Llama Scope of R1-Distill: SAEs that rank by decoder norms which are not 1 are refused.
+* dictionary_learning: values are those of each class's `encode` on the stored weights. Some versions of the library
+  also multiply by the decoder's norms, which changes no active feature.
+* A BatchTopK SAE whose threshold was never trained (-1) keeps the k largest features of each token.
+* ViT-Prisma: files that hold their config as a Python object are refused, because reading them would run code.
+* A threshold is compared in float32: a feature within rounding of its threshold may fall on the other side than in
+  another library, or in bfloat16.
+"""
+
+REFUSED = """\
+| what | why |
+|---|---|
+| transcoders, skip transcoders, cross-coders, cross-layer transcoders | they read one place of a model and rebuild another |
+| skip connections (`W_skip`, `affine_skip_connection`) | what they rebuild is not a sum of features |
+| temporal SAEs, matching pursuit | features depend on other tokens, or are found by iteration |
+| BatchTopK as in training | features depend on the batch; saved for inference it is a JumpReLU SAE |
+| an input scale that is nowhere written | features would be wrong by an unknown factor |
+| one attention head; a rotated attention | its inputs are not those of the model as published |
+| sparsify with `signed: true`, OpenAI with another activation behind TopK | features could be below 0 |
+| MLP outputs of sparsify where the model normalizes them first (Gemma 2 and 3, OLMo 2) | the module's output is not what is added |
+| pickles with code, under any name | reading them would run it |
+| a single `.pt` or `.pth` without its published name | nothing tells its hook point |
+| the `.pt` files of attn-saes-gpt2-small-all-layers | a format of their own, which is not read |
+"""  # noqa: E501
+
+
+def page() -> str:
+    """The page on SAE families, with everything compared anew."""
+    with tempfile.TemporaryDirectory() as folder:
+        outcomes = [
+            (case, dtype, compare(case, dtype, Path(folder) / f"{row}-{dtype}"))
+            for row, case in enumerate(CASES)
+            for dtype in case.dtypes
+        ]
+    lines = [
+        "# SAE families",
+        "",
+        "What is read, and how far its features are from those that the family's documentation gives, written down",
+        "once more in numpy (float64) on synthetic checkpoints in the exact layout on disk. Written by",
+        "`python -m tests.encode.conformance`; a test holds it against the code.",
+        "",
+        "* **values**: largest difference of an active feature, relative to the largest one;",
+        "* **support**: features active on one side only, of all features at all tokens;",
+        "* **rebuilt**: largest difference of a rebuilt hidden state, relative to the largest; `-` where a row-wise",
+        "  operation takes the scale away, which `SAE.reconstruct` brings back.",
+        "",
+        "## Guaranteed",
+        "",
+        "| family | architecture | hook point | types | folded | values | support | rebuilt |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for case in CASES:
+        own = [outcome for other, _, outcome in outcomes if other is case]
+        rebuilt = [each.rebuilt for each in own if each.rebuilt is not None]
+        cells = (
+            case.family,
+            case.architecture,
+            case.hook,
+            ", ".join(case.dtypes),
+            case.folded,
+            _figure(max(each.values for each in own)),
+            f"{sum(each.support for each in own)} of {sum(each.entries for each in own):,}",
+            _figure(max(rebuilt, default=None)),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "## Not guaranteed", "", NOT_GUARANTEED, "## Refused, by name", "", REFUSED]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(page(), encoding="utf-8")
