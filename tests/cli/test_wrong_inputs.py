@@ -108,6 +108,7 @@ CASES: dict[str, tuple[Arrange, Sequence[str], Sequence[str]]] = {
     "a folder without a model": (backbone(model="."), RUN, ["."]),
     "a layer that is not there": (backbone(layers=[6], saes="auto"), RUN, ["6"]),
     "an unknown SAE": (backbone(saes=["bundled:minilm-l3-9k"]), RUN, ["minilm-l3-9k", "minilm-l3-4k"]),
+    "part of an SAE's name": (backbone(saes=["bundled:minilm-l3"]), RUN, ["'minilm-l3'", "minilm-l3-4k"]),
     "an SAE for another layer": (backbone(saes=["bundled:minilm-l1-4k"]), RUN, ["blocks.3", "blocks.1", "layer 1"]),
     "no SAEs": (backbone(saes=[]), RUN, ["saes", "auto"]),
     # where results go

@@ -35,7 +35,7 @@ def pooled(encoded: Any, pooling: str) -> Any:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("binarized", [False, True])
-@pytest.mark.parametrize("activation", ["threshold", "gated", "topk"])
+@pytest.mark.parametrize("activation", ["threshold", "gated", "topk", "groupmax"])
 def test_what_is_loaded_is_what_was_saved(
     tiny_bert: Path, tmp_path: Path, kind: Any, binarized: bool, activation: str
 ) -> None:
@@ -74,7 +74,9 @@ def test_only_the_features_in_use_are_kept_and_they_are_computed_as_by_the_whole
     assert not kept[:, [j for j in range(WIDTH) if j not in USED]].any()
 
 
-@pytest.mark.parametrize(("activation", "pooling"), [("topk", "max"), ("threshold", "top2"), ("gated", "top2")])
+@pytest.mark.parametrize(
+    ("activation", "pooling"), [("topk", "max"), ("groupmax", "max"), ("threshold", "top2"), ("gated", "top2")]
+)
 def test_where_features_depend_on_each_other_the_whole_encoder_is_kept_and_the_bundle_says_so(
     tiny_bert: Path, activation: str, pooling: str
 ) -> None:

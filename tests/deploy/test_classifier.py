@@ -47,6 +47,7 @@ def classifier(bundle: Bundle) -> Classifier:
         ("threshold", "top3", False),
         ("threshold", "rollmax2", False),
         ("topk", "sum", False),
+        ("groupmax", "sum", False),
         ("gated", "mean", True),
         ("threshold", "count", True),
         ("threshold", "last", False),

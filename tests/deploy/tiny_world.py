@@ -13,7 +13,7 @@ from latentprobe.corpus import Target
 from latentprobe.deploy import Bundle, build_bundle, card_for
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.model_files import find_model
-from latentprobe.encode.sae import SAE, Activation, Gated, Threshold, TopK
+from latentprobe.encode.sae import SAE, Activation, Gated, GroupMax, Threshold, TopK
 from latentprobe.learn import Calibration, FittedProbe
 
 D_IN, WIDTH = 16, 24
@@ -44,6 +44,7 @@ def make_sae(activation: str = "threshold", *, d_in: int = D_IN, width: int = WI
         "threshold": Threshold(torch.rand(width, generator=rng)),
         "gated": Gated(torch.rand(width, generator=rng) + 0.5, torch.randn(width, generator=rng) / 5),
         "topk": TopK(7),
+        "groupmax": GroupMax(3),
     }
     return SAE(
         reference=f"by hand, {activation}",

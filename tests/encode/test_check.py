@@ -197,7 +197,8 @@ def test_impossible_latents_are_refused_and_others_are_not() -> None:
     refuse_impossible(latents([[0, 0]] * 63), "r")
     refuse_impossible(TokenLatents(np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32), 4), "r")
     with pytest.raises(SAEError, match="at most half"):
-        refuse_impossible(latents([[1, 1, 1, 0]] * 5), "r")
+        refuse_impossible(latents([[1] * 300 + [0] * 290] * 5), "r")
+    refuse_impossible(latents([[1, 1, 1, 0]] * 5), "a dictionary too small to be sparse in")
     with pytest.raises(SAEError, match="at some tokens") as refused:
         refuse_impossible(latents([[0, 0]] * 64), "some/ref")
     assert "latentprobe saes check some/ref" in refused.value.fix

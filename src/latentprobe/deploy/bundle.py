@@ -36,7 +36,7 @@ from latentprobe.encode.backbone import choose_device, choose_dtype
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.latents import TokenLatents
 from latentprobe.encode.model_files import ModelFiles
-from latentprobe.encode.sae import SAE, Gated, Threshold, TopK
+from latentprobe.encode.sae import SAE, Gated, GroupMax, Threshold, TopK
 from latentprobe.files import FORMAT
 from latentprobe.learn import Calibration, FittedProbe
 
@@ -217,7 +217,12 @@ def _without_idle_features(probe: FittedProbe) -> FittedProbe:
 
 
 def _describe_sae(sae: SAE) -> BundleSAE:
-    kinds: dict[type, Literal["threshold", "topk", "gated"]] = {Threshold: "threshold", TopK: "topk", Gated: "gated"}
+    kinds: dict[type, Literal["threshold", "topk", "groupmax", "gated"]] = {
+        Threshold: "threshold",
+        TopK: "topk",
+        GroupMax: "groupmax",
+        Gated: "gated",
+    }
     return BundleSAE(
         reference=sae.reference,
         sha256=sae.sha256,
@@ -225,7 +230,7 @@ def _describe_sae(sae: SAE) -> BundleSAE:
         d_in=sae.d_in,
         width=sae.width,
         activation=kinds[type(sae.activation)],
-        k=sae.activation.k if isinstance(sae.activation, TopK) else None,
+        k=sae.activation.k if isinstance(sae.activation, TopK | GroupMax) else None,
         pre_ops=sae.pre_ops,
     )
 

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from latentprobe.deploy.manifest import Manifest
 from latentprobe.encode.hookpoints import HookPoint
-from latentprobe.encode.sae import SAE, Activation, Gated, Threshold, TopK
+from latentprobe.encode.sae import SAE, Activation, Gated, GroupMax, Threshold, TopK
 from latentprobe.errors import BundleError, OutputError, SAEError
 from latentprobe.files import FORMAT, atomic_folder, read_json, write_json
 from latentprobe.learn import Calibration, FittedProbe
@@ -188,7 +188,7 @@ def _encoder(manifest: Manifest, tensors: dict[str, Tensor]) -> SAE:
         activation = Gated(*(_tensor(tensors, name, torch.float32, width) for name in names))
     else:
         assert sae.k is not None  # the manifest's own rule
-        activation = TopK(sae.k)
+        activation = TopK(sae.k) if sae.activation == "topk" else GroupMax(sae.k)
     hook = HookPoint(manifest.backbone.layer, manifest.backbone.hook)
     return SAE(sae.reference, sae.sha256, hook, sae.model, weight, bias, activation, sae.pre_ops)
 

@@ -89,9 +89,9 @@ class BundleSAE(_Part):
     d_in: Annotated[int, Field(ge=1)]
     width: Annotated[int, Field(ge=1)]
     """Features of the whole SAE."""
-    activation: Literal["threshold", "topk", "gated"]
+    activation: Literal["threshold", "topk", "groupmax", "gated"]
     k: Annotated[int, Field(ge=1)] | None
-    """Active features a token, of a TopK SAE."""
+    """Active features a token of a TopK SAE, groups of a group-max one."""
     pre_ops: tuple[str, ...]
     """Row-wise operations before the encoder, in order."""
 
@@ -184,7 +184,7 @@ class Manifest(_Part):
             "slope and offset have as many numbers as there are scores": _size(self.calibration.slope)
             == _size(self.calibration.offset)
             == (n_scores or 1),
-            "k goes with topk": (self.sae.activation == "topk") == (self.sae.k is not None),
+            "k goes with topk and groupmax": (self.sae.activation in RANKING) == (self.sae.k is not None),
             "only features that stand alone are pruned": not self.pruned or can_prune(self.sae, self.pooling),
         }
         if broken := [rule for rule, kept in checks.items() if not kept]:
@@ -209,12 +209,16 @@ def _size(values: tuple[float, ...] | None) -> int | None:
     return None if values is None else len(values)
 
 
+#: Activations whose features depend on each other.
+RANKING = ("topk", "groupmax")
+
+
 def can_prune(sae: BundleSAE, pooling: str) -> bool:
     """Whether some features can be computed without the others.
 
-    A TopK SAE ranks all features of a token, and so does ``top{N}`` pooling.
+    A TopK SAE ranks all features of a token, and so does ``top{N}`` pooling; a group-max one those of a group.
     """
-    return sae.activation != "topk" and not pooling.startswith("top")
+    return sae.activation not in RANKING and not pooling.startswith("top")
 
 
 #: A fingerprint to start from, replaced by :meth:`Manifest.sealed`.

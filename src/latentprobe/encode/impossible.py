@@ -15,6 +15,9 @@ from latentprobe.errors import SAEError
 
 __all__ = ["EXPLODING", "refuse_impossible"]
 
+#: Dictionaries up to this width are too small to be sparse in: half of their features can be on by nature.
+NARROW = 256
+
 #: A value this many times as long as the hidden state it was read from is no feature of it.
 EXPLODING = 1000.0
 
@@ -28,17 +31,17 @@ def refuse_impossible(latents: TokenLatents, reference: str, *, norms: NDArray[n
         norms: of the hidden states they were read from, ``[tokens]``, where they are at hand.
 
     Raises:
-        SAEError: more than half of all features are on at a token on average, none is on at any of 64 tokens or more,
-            or values are not finite, or much longer than the states.
+        SAEError: more than half of all features (of more than 256) are on at a token on average, none is on at any of
+            64 tokens or more, or values are not finite, or much longer than the states.
 
-    >>> dense = TokenLatents(np.array([0, 3]), np.array([0, 1, 2], np.int32), np.ones(3, np.float32), width=4)
+    >>> dense = TokenLatents(np.array([0, 300]), np.arange(300, dtype=np.int32), np.ones(300, np.float32), width=400)
     >>> refuse_impossible(dense, "some/sae")
     Traceback (most recent call last):
         ...
     latentprobe.errors.SAEError: the SAE some/sae cannot have been loaded right: at most half of its features ...
     """
     tokens, entries = len(latents), len(latents.values)
-    if entries and (entries / tokens) > latents.width / 2:
+    if latents.width > NARROW and entries / max(tokens, 1) > latents.width / 2:
         raise _impossible(
             reference, "at most half of its features are on at a token", f"{entries / tokens:.0f} of {latents.width}"
         )

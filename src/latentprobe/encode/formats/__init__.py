@@ -28,7 +28,8 @@ def load_sae(reference: str, *, decoder: bool = False) -> SAE:
     """The SAE of a reference, proven: all tensors there, shapes that fit each other and the config, finite numbers.
 
     Args:
-        reference: see the top of ``references.py``.
+        reference: a folder, ``bundled:NAME``, ``saelens:RELEASE/ID``, ``hf:ORG/REPO/PATH[@REVISION]``, or
+            ``gemma-scope:2b-pt-res/layer_12/width_16k/canonical``; a file where the family is one file.
         decoder: also read the decoder, which takes as much memory as the encoder; for ``SAE.decode``.
 
     Raises:
