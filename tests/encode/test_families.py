@@ -21,6 +21,7 @@ from latentprobe.config import BackboneSpec
 from latentprobe.encode.backbone import Backbone, load_backbone
 from latentprobe.encode.families import FAMILIES
 from latentprobe.encode.hookpoints import HookPoint, Site
+from latentprobe.encode.image_families import IMAGE_FAMILIES
 from latentprobe.errors import ModelError
 from tests.encode.conftest import CONFIGS
 
