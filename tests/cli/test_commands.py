@@ -267,7 +267,8 @@ def test_the_bundled_saes_are_listed_and_shown(run: Command, tmp_path: Path) -> 
     plain = run(tmp_path, "saes", "list")
     assert all(reference in plain for reference in references)
     shown = json.loads(run(tmp_path, "saes", "show", references[0], "--json"))
-    assert shown | listed[0] == shown
+    columns = ("reference", "model", "layer", "hook", "width", "l0", "explained_variance")
+    assert [shown[column] for column in columns] == [listed[0][column] for column in columns]
     assert all(Path(path).name == name and Path(path).is_file() for name, path in shown["files"].items())
     assert f"width:                {listed[0]['width']}" in run(tmp_path, "saes", "show", references[0])
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,14 +59,23 @@ def interrupt_at(words: str, arguments: list[str], cwd: Path, store: Path) -> tu
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", ["minilm on cpu", "compare: 1 of "])
-def test_an_interrupted_run_leaves_no_directory_and_the_next_one_goes_on(moment: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("moment", "spec"),
+    [
+        ("minilm on cpu", small_spec(pooling=["max"], binarize=["none"], baselines=["majority"])),
+        # enough rows that not all of them are done before it is stopped
+        ("compare: 1 of ", small_spec(pooling=["max", "mean", "sum", "count", "last"])),
+    ],
+    ids=["extracting", "comparing"],
+)
+def test_an_interrupted_run_leaves_no_directory_and_the_next_one_goes_on(
+    moment: str, spec: dict[str, Any], tmp_path: Path
+) -> None:
     store = tmp_path / "features"
     folder = tmp_path / "work"
     folder.mkdir()
     write_csv(folder / "messages.csv", messages(60))
-    poolings = ["max", "mean", "sum", "count", "last"]  # enough rows that none of this is over before it is stopped
-    write_spec(folder / "spec.yaml", small_spec(pooling=poolings))
+    write_spec(folder / "spec.yaml", spec)
     command = ["run", "spec.yaml", "--out", "out"]
 
     status, out, err = interrupt_at(moment, command, folder, store)

@@ -32,7 +32,7 @@ def list_saes(
     from latentprobe.encode.formats.registry import is_model
 
     bundled = [
-        describe(card.reference) | {"family": "bundled", "refused": None}
+        describe(card.reference)
         for card in list_bundled()
         if family in (None, "bundled")
         and release is None

@@ -57,7 +57,9 @@ def describe(reference: str) -> dict[str, Any]:
     if where is not None and where.entry is not None and not reference.startswith("hf:"):
         return _of_entry(reference, where)
     place, kind = resolve(reference, weights=False)
-    card = asdict(bundled.card_of(place)) if reference.startswith("bundled:") else {}
+    card: dict[str, Any] = {}
+    if reference.startswith("bundled:"):
+        card = asdict(bundled.card_of(place)) | {"family": "bundled", "refused": None}
     known = _published(where.entry) if where is not None and where.entry is not None else {}
     return card | known | {"reference": reference, "format": kind.name} | _facts(place, kind) | _files(place)
 
