@@ -147,11 +147,16 @@ def spec_page() -> str:
     return "\n".join([WRITTEN + SPEC_INTRO, shortest, *tables, whole])
 
 
+def _line(text: str | None) -> str:
+    """A documentation string as one line, as tables and comments need it."""
+    return " ".join((text or "").split())
+
+
 def _part(name: str, schema: Mapping[str, Any]) -> str:
     """One mapping of a spec as a table of its keys."""
     needed = schema.get("required", [])
     rows = [
-        [f"`{key}`", _kind(field), "needed" if key in needed else _yaml_default(field), field["description"]]
+        [f"`{key}`", _kind(field), "needed" if key in needed else _yaml_default(field), _line(field["description"])]
         for key, field in schema["properties"].items()
     ]
     what = f"{PARTS[name]} {schema['description']}"
@@ -194,7 +199,7 @@ def _commented(model: BaseModel, indent: str) -> Iterator[str]:
     """The lines of a model as YAML."""
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
-        comment = f"{indent}# {field.description}\n"
+        comment = f"{indent}# {_line(field.description)}\n"
         if isinstance(value, BaseModel):
             yield f"{comment}{indent}{name}:\n"
             yield from _commented(value, indent + "  ")

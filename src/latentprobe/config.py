@@ -107,9 +107,12 @@ class DataSpec(Frozen):
     """Labelled examples: where they are, and which column means what."""
 
     path: str
-    """A CSV, TSV, JSON, JSON Lines (each also .gz), Parquet or text file, or `hf:org/name[:config][:split]`."""
+    """A CSV, TSV, JSON, JSON Lines (each also .gz), Parquet or text file, `hf:org/name[:config][:split]`, or a folder
+    of images with one sub-folder a class."""
     text: str = "text"
-    """Column with the text; its number from 0 in a file without a header."""
+    """Column with the text; its number from 0 in a file without a header. Empty where `image` is given."""
+    image: str | None = None
+    """Column with paths of images, relative to the folder of the file: the rows are images instead of texts."""
     label: str | Annotated[tuple[str, ...], Field(min_length=2), Unique] = "label"
     """Column with the label; or several columns of 0/1, which make a multi-label task."""
     labels_path: str | None = None
@@ -125,6 +128,16 @@ class DataSpec(Frozen):
     on_leak: Literal["refuse", "move"] = "refuse"
     """When a text or group is on both sides of a given split: refuse, or move its training copies to the test side."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _images_or_texts(cls, values: Any) -> Any:
+        """A row is an image or a text."""
+        if not isinstance(values, dict) or values.get("image") is None:
+            return values
+        if values.get("text") or values.get("labels_path") or str(values.get("path")).startswith("hf:"):
+            raise ValueError("`image` goes with a local table, and without `text` and `labels_path`")
+        return {**values, "text": ""}
+
 
 class BackboneSpec(Frozen):
     """A model, the layers to look at, and the SAEs to look through."""
@@ -139,8 +152,9 @@ class BackboneSpec(Frozen):
     """Where in the block the hidden state is taken."""
     saes: Literal["auto"] | Annotated[tuple[str, ...], Unique] = "auto"
     """`auto`: every bundled SAE of those layers; or a list of references."""
-    tokens: Literal["content", "all"] = "content"
-    """`content` leaves special tokens out; padding is never selected."""
+    tokens: Literal["content", "all", "image", "text"] = "content"
+    """`content` leaves special tokens out, and of an image's tokens takes those of the image; `image` and `text` tell
+    apart the tokens of a vision-language model; padding is never selected."""
     bos: Literal["auto", "always", "never"] = "auto"
     """BOS token before each window. `auto`: as the SAEs were trained, where they say it; else as the tokenizer does."""
     template: Literal["chat"] | None = None

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 
 def predict(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A folder that `fit` or `run` wrote.")],
-    data: Annotated[str, typer.Argument(metavar="DATA", help="A file, or - for one text a line on stdin.")],
-    text: Annotated[str, typer.Option(help="Column with the text.")] = "text",
-    id: Annotated[str | None, typer.Option(help="Column with row names. Default: the row's number.")] = None,
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="A file, or - for one text a line on stdin; for a classifier of images a folder, an image or a table.",
+        ),
+    ],
+    text: Annotated[str, typer.Option(help="Column with the text, or with the paths of images.")] = "text",
+    id: Annotated[
+        str | None, typer.Option(help="Column with row names. Default: the row's number, or the image's path.")
+    ] = None,
     explain: Annotated[int, typer.Option(min=0, help="Features to show with each decision.")] = 0,
     out: Annotated[Path | None, typer.Option(help="File to write. Default: stdout.")] = None,
 ) -> None:
@@ -25,14 +33,18 @@ def predict(
     """
     import json
 
-    from latentprobe.corpus import read_texts
+    from latentprobe.corpus import read_images, read_texts
     from latentprobe.corpus.decoding import decoded
     from latentprobe.deploy import Classifier
     from latentprobe.files import atomic_path
 
     classifier = Classifier.load(bundle)
-    if data == "-":
-        texts = _lines(decoded(sys.stdin.buffer.read(), "stdin"))
+    texts: list[Any]
+    if classifier.reads_images:
+        found = read_images(data, image=text, id=id)
+        ids, texts = list(found.keys or ()), [image.path for image in found.columns["image"]]  # type: ignore[attr-defined]
+    elif data == "-":
+        texts = list(_lines(decoded(sys.stdin.buffer.read(), "stdin")))
         ids = [str(row) for row in range(len(texts))]
     else:
         read_ids, read = read_texts(data, text=text, id=id)

@@ -1,4 +1,4 @@
-"""From a spec, or from values in memory, to a checked corpus. Knows no file format."""
+"""From a spec, or from values in memory, to a checked corpus of texts or images. Knows no file format."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from latentprobe.config import ColumnTest, DataSpec, FileTest
 from latentprobe.corpus.corpus import Corpus
+from latentprobe.corpus.image_rows import COLUMN, image_folder, image_table
+from latentprobe.corpus.images import ImageFile, notes_on
 from latentprobe.corpus.names import groups_of, ids_of, numbered, require_unique
 from latentprobe.corpus.sources import read_lines, read_table
 from latentprobe.corpus.split import absent_from_test, marked, require_rows_for_folds, without_leaks
 from latentprobe.corpus.table import Table, no_rows
 from latentprobe.corpus.target import target_of
-from latentprobe.corpus.texts import texts_of
+from latentprobe.corpus.texts import normalized, texts_of
 from latentprobe.errors import CorpusError
 
 
@@ -26,7 +28,8 @@ class _Rows:
     """Values as they came: there is one for each row, and nothing else is known of them yet."""
 
     ids: tuple[str, ...]
-    texts: Sequence[object]
+    contents: Sequence[object]
+    """Texts or images."""
     labels: Mapping[str, Sequence[object]]
     groups: Sequence[object] | None
     given_test: NDArray[np.bool_] | None = None
@@ -38,7 +41,8 @@ def read_corpus(data: DataSpec, *, folds: int = 2) -> Corpus:
     """Read the labelled rows a spec describes, and check them.
 
     Rows keep the order of their file; those of a test file follow the others. Ids are the named column, else the keys
-    of a JSON object of objects, else row numbers from 0 ("0", "1", ...; "test-0", ... in the test file).
+    of a JSON object of objects, else row numbers from 0 ("0", "1", ...; "test-0", ... in the test file). The id of an
+    image is its path, relative to the folder or table.
 
     Args:
         data: where the rows are and what their columns mean.
@@ -46,13 +50,13 @@ def read_corpus(data: DataSpec, *, folds: int = 2) -> Corpus:
 
     Raises:
         CorpusError: anything that would make a number wrong later; the message says what to do.
-        MissingExtraError: an `hf:` reference without the `datasets` package.
+        MissingExtraError: an `hf:` reference without the `datasets` package, or images without pillow.
     """
     table = _read_part(data, data.path, data.labels_path)
     ids = _ids(table, data.id)
     given_test = None
     if isinstance(data.test, FileTest):
-        test_table = _read_part(data, data.test.path, data.test.labels_path)
+        test_table = _read_part(data, data.test.path, data.test.labels_path, prefix="test-")
         given_test = np.arange(len(table) + len(test_table)) >= len(table)
         ids += _ids(test_table, data.id, prefix="test-")
         table = table.followed_by(test_table)
@@ -60,11 +64,11 @@ def read_corpus(data: DataSpec, *, folds: int = 2) -> Corpus:
         given_test = marked(table.columns[data.test.column], ids, column=data.test.column, value=data.test.value)
     rows = _Rows(
         ids=ids,
-        texts=table.columns[data.text],
+        contents=table.columns[_content_column(data)],
         labels={column: table.columns[column] for column in _label_columns(data)},
         groups=None if data.group is None else table.columns[data.group],
         given_test=given_test,
-        text_column=data.text,
+        text_column=_content_column(data),
         group_column=data.group or "",
     )
     share = data.test if isinstance(data.test, float) else 0.0
@@ -144,7 +148,11 @@ def _checked(
     """Every check that does not depend on where the rows came from."""
     ids = rows.ids
     require_unique(ids)
-    texts, notes = texts_of(rows.texts, ids, column=rows.text_column)
+    images = _images(rows.contents)
+    if images is None:
+        texts, notes = texts_of(rows.contents, ids, column=rows.text_column)
+    else:
+        texts, notes = ("",) * len(ids), notes_on(images, ids)
     target = target_of(rows.labels, ids, positive=positive)
     if target.kind == "multilabel" and (unlabelled := int(np.isnan(target.y).all(axis=1).sum())):
         notes.append(f"Rows without any label, left out of fit and score: {unlabelled:,}.")
@@ -154,18 +162,41 @@ def _checked(
         notes += more
     given_test = rows.given_test
     if given_test is not None:
-        given_test, more = without_leaks(given_test, ids=ids, texts=texts, groups=groups, on_leak=on_leak)
+        given_test, more = without_leaks(
+            given_test,
+            ids=ids,
+            copies=[image.sha256 for image in images] if images else [normalized(text) for text in texts],
+            what="image" if images else "text",
+            groups=groups,
+            on_leak=on_leak,
+        )
         notes += more + absent_from_test(target, given_test)
     require_rows_for_folds(target, given_test, share=share, folds=folds)
-    return Corpus(name, ids, texts, target, groups, given_test, tuple(notes))
+    return Corpus(name, ids, texts, target, groups, given_test, tuple(notes), images)
 
 
-def _read_part(data: DataSpec, path: str, labels_path: str | None) -> Table:
-    """The columns of a spec from the training or the test file."""
+def _images(contents: Sequence[object]) -> tuple[ImageFile, ...] | None:
+    """The contents of the rows, if they are images."""
+    images = tuple(content for content in contents if isinstance(content, ImageFile))
+    return images or None
+
+
+def _read_part(data: DataSpec, path: str, labels_path: str | None, *, prefix: str = "") -> Table:
+    """The columns of a spec from the training or the test part: a file, or a folder of images."""
+    if _is_folder(path) != _is_folder(data.path):
+        raise CorpusError(
+            "both parts are folders of images, or both are files",
+            got=f"{data.path} and {path}",
+            fix="write the test part as the training part is written",
+        )
+    if _is_folder(path):
+        _require_no_columns(data)
+        return image_folder(path, label=_label_columns(data)[0], prefix=prefix)
     if labels_path is None:
         split = data.test.column if isinstance(data.test, ColumnTest) else None
-        wanted = [data.text, *_label_columns(data), data.group, data.id, split]
-        return read_table(path, [column for column in wanted if column is not None])
+        wanted = [_content_column(data), *_label_columns(data), data.group, data.id, split]
+        columns = [column for column in wanted if column is not None]
+        return read_table(path, columns) if data.image is None else image_table(path, columns, prefix=prefix)
     if not isinstance(data.label, str) or data.group or data.id or isinstance(data.test, ColumnTest):
         raise CorpusError(
             "a text file with a labels file has no columns for groups, ids, several labels or the split",
@@ -173,6 +204,27 @@ def _read_part(data: DataSpec, path: str, labels_path: str | None) -> Table:
             fix="leave those keys out, or write texts and labels into one CSV",
         )
     return read_lines(path, labels_path, text=data.text, label=data.label)
+
+
+def _is_folder(path: str) -> bool:
+    return not path.startswith("hf:") and Path(path).is_dir()
+
+
+def _require_no_columns(data: DataSpec) -> None:
+    """Refuse what only makes sense for a table."""
+    named = [key for key in ("image", "group", "id") if getattr(data, key) is not None]
+    named += ["label"] * (data.label != "label") + ["test"] * isinstance(data.test, ColumnTest)
+    if named:
+        raise CorpusError(
+            "a folder of images has no columns: each sub-folder is a class, each path an id",
+            got=f"{', '.join(named)} for {data.path}",
+            fix="leave that out; or write a table with a column of paths and name the table",
+        )
+
+
+def _content_column(data: DataSpec) -> str:
+    """Name of the column with the texts or images."""
+    return COLUMN if _is_folder(data.path) else data.image or data.text
 
 
 def _label_columns(data: DataSpec) -> tuple[str, ...]:

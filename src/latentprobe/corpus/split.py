@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from latentprobe.corpus.names import names_of
 from latentprobe.corpus.target import Target
-from latentprobe.corpus.texts import normalized
 from latentprobe.corpus.wording import counted, listed
 from latentprobe.errors import CorpusError, nearest
 
@@ -40,19 +39,21 @@ def without_leaks(
     test: NDArray[np.bool_],
     *,
     ids: Sequence[str],
-    texts: Sequence[str],
+    copies: Sequence[str],
+    what: str = "text",
     groups: Sequence[str] | None,
     on_leak: Literal["refuse", "move"],
 ) -> tuple[NDArray[np.bool_], list[str]]:
-    """A given test part, [n], that shares no text and no group with the training part, and what was done for it.
+    """A given test part, [n], that shares no text or image and no group with the other, and what was done for it.
 
-    Empty texts are no copies of each other. With ``move``, a training row goes to the test side if its text or its
-    group stands there, and then so does what shares a text or group with that row, until nothing is left to move.
+    Rows with the same value in ``copies`` hold the same text or image, as ``what`` says; empty texts are no copies of
+    each other. With ``move``, a training row goes to the test side if its text or its group stands there, and then so
+    does what shares a text or group with that row, until nothing is left to move.
 
     Raises:
         CorpusError: something stands on both sides and ``on_leak`` is ``refuse``.
     """
-    keys: dict[str, Sequence[str]] = {"text": [normalized(text) for text in texts]}
+    keys: dict[str, Sequence[str]] = {what: copies}
     if groups is not None:
         keys["group"] = groups
     if on_leak == "refuse":
@@ -63,8 +64,8 @@ def without_leaks(
     moved = int(settled.sum() - test.sum())
     if not moved:
         return test, []
-    what = " or ".join(keys)
-    return settled, [f"{counted(moved, 'training row')} moved to the test side, where the same {what} stands."]
+    shared = " or ".join(keys)
+    return settled, [f"{counted(moved, 'training row')} moved to the test side, where the same {shared} stands."]
 
 
 def _refuse(keys: Mapping[str, Sequence[str]], test: NDArray[np.bool_], ids: Sequence[str]) -> None:

@@ -139,6 +139,7 @@ def build_bundle(
     labels: Mapping[int, str],
     metrics: Mapping[str, Any],
     card: Card,
+    rows: Literal["texts", "images"] = "texts",
 ) -> Bundle:
     """What is needed to use a fitted probe elsewhere, and nothing else. Features without any weight are dropped.
 
@@ -153,6 +154,7 @@ def build_bundle(
         labels: descriptions of features.
         metrics: how good it is, ready for JSON.
         card: the model card.
+        rows: what the model reads.
     """
     described = _describe_sae(sae)
     probe = _without_idle_features(probe)
@@ -177,7 +179,7 @@ def build_bundle(
         selection=selection,
         C=probe.C,
         converged=probe.converged,
-        backbone=_describe_backbone(backbone, sae.hook, files),
+        backbone=_describe_backbone(backbone, sae.hook, files, rows),
         sae=described,
         pruned=pruned,
         features=tuple(BundleFeature(feature=int(j), label=labels.get(int(j))) for j in probe.features),
@@ -233,7 +235,9 @@ def _describe_sae(sae: SAE) -> BundleSAE:
     )
 
 
-def _describe_backbone(spec: BackboneSpec, hook: HookPoint, files: ModelFiles) -> BundleBackbone:
+def _describe_backbone(
+    spec: BackboneSpec, hook: HookPoint, files: ModelFiles, rows: Literal["texts", "images"]
+) -> BundleBackbone:
     is_folder = spec.model != "minilm" and Path(spec.model).is_dir()
     return BundleBackbone(
         model=str(files.folder.resolve()) if is_folder else spec.model,
@@ -250,4 +254,5 @@ def _describe_backbone(spec: BackboneSpec, hook: HookPoint, files: ModelFiles) -
         template=spec.template,
         prompt=spec.prompt,
         select=spec.select,
+        rows=rows,
     )

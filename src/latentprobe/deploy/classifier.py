@@ -1,4 +1,4 @@
-"""A classifier in use: texts in, decisions out, each with the features and tokens that made it.
+"""A classifier in use: texts (or images) in, decisions out, each with the features and tokens that made it.
 
 It runs the language model and a bundle's own columns of the SAE; the SAE itself is not needed. Knows nothing of files
 and of servers.
@@ -14,8 +14,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from latentprobe.config import ProbeSpec
-from latentprobe.corpus import corpus_from
+from latentprobe.config import BackboneSpec, ProbeSpec
+from latentprobe.corpus import Rows, corpus_from
+from latentprobe.corpus.images import check_images
 from latentprobe.corpus.texts import texts_of
 from latentprobe.deploy.bundle import Bundle
 from latentprobe.deploy.decisions import Decision, FeatureEvidence, decision_on, evidence_for, explained_class
@@ -33,7 +34,7 @@ ROWS, CHARACTERS = 512, 500_000
 
 
 class Classifier:
-    """A fitted classifier of texts that can say why.
+    """A fitted classifier of texts that can say why; or of images, which are given by their paths.
 
     Made by :meth:`fit` and :meth:`load`. The language model is loaded on first use, and shared by all classifiers of
     the same model and layer.
@@ -152,9 +153,27 @@ class Classifier:
                     got=f"{spec.model} with other {' and '.join(different)}",
                     fix="get that model here and name its folder: Classifier.load(path, model=...); or fit anew",
                 )
-            self._backbone = shared_backbone(spec)
+            self._backbone = self._load(spec)
             self.bundle = self.bundle.to(self._backbone.device)
         return self._backbone
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether it decides on images. What other methods call a text is then the path of one."""
+        return self.bundle.manifest.backbone.rows == "images"
+
+    def _load(self, spec: BackboneSpec) -> Backbone:
+        if not self.reads_images:
+            return shared_backbone(spec)
+        from latentprobe.encode.images import shared_image_backbone
+
+        return shared_image_backbone(spec)
+
+    def _checked(self, texts: Sequence[Any], names: Sequence[str]) -> Rows:
+        """Texts, or images, that can be encoded."""
+        if self.reads_images:
+            return check_images([Path(path) for path in texts])
+        return texts_of(texts, names, column="texts")[0]
 
     def predict(self, texts: Iterable[str]) -> list[str] | list[list[str]]:
         """The label of each text, in order; of a multi-label task, the list of those that apply.
@@ -175,7 +194,10 @@ class Classifier:
 
     def decision_function(self, texts: Iterable[str]) -> NDArray[np.float64]:
         """Decision values ``[n, K]`` before calibration; K = 1 for two classes, positive for the second."""
-        given = checked_texts(texts)
+        if self.reads_images and not isinstance(texts, str):
+            texts = [str(path) for path in texts]
+        checked = checked_texts(texts)
+        given = self._checked(checked, checked)
         values = np.empty((len(given), len(self.bundle.probe.intercept)))
         for batch in encode_texts(given, self.backbone, self.bundle):
             values[batch.rows] = self.bundle.probe.decision(batch.pooled)
@@ -217,14 +239,14 @@ class Classifier:
     ) -> Iterator[Decision]:
         for part_names, part in _parts(texts, names, endless=endless):
             backbone = self.backbone
-            clean = texts_of(part, part_names, column="texts")[0]
+            clean = self._checked(part, part_names)
             decided: dict[int, Decision] = {}
             for batch in encode_texts(clean, backbone, self.bundle):
                 decided |= self._decide_batch(batch, clean, part_names, explain)
             yield from (decided[row] for row in range(len(part)))
 
     def _decide_batch(
-        self, batch: EncodedBatch, texts: Sequence[str], names: Sequence[str], explain: int
+        self, batch: EncodedBatch, texts: Rows, names: Sequence[str], explain: int
     ) -> dict[int, Decision]:
         """Decisions by row."""
         decided = {}

@@ -10,8 +10,9 @@ from typing import NotRequired, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from latentprobe.corpus import ImageFile
 from latentprobe.deploy.bundle import Bundle
-from latentprobe.deploy.encoding import EncodedBatch
+from latentprobe.deploy.encoding import EncodedBatch, Lit
 from latentprobe.explain import top_contributions
 
 __all__ = ["Decision", "FeatureEvidence", "TokenEvidence", "decision_on", "evidence_for"]
@@ -24,7 +25,7 @@ class TokenEvidence(TypedDict):
     """A token on which a feature is active."""
 
     text: str
-    """As the user wrote it: ``text[start:end]``."""
+    """As the user wrote it: ``text[start:end]``. Of an image: ``patch``, and its number from 0 in reading order."""
     start: int
     end: int
     value: float
@@ -94,12 +95,12 @@ def explained_class(probabilities: NDArray[np.float64], bundle: Bundle) -> int:
 
 
 def evidence_for(
-    text: str, encoded: EncodedBatch, place: int, class_index: int, bundle: Bundle, k: int
+    text: str | ImageFile, encoded: EncodedBatch, place: int, class_index: int, bundle: Bundle, k: int
 ) -> list[FeatureEvidence]:
     """The ``k`` features that move the score of a class most on one text, largest effect first.
 
     Args:
-        text: the text itself.
+        text: the text itself; or the image, whose tokens are patches, counted from 0 in reading order.
         encoded: the batch it was encoded in.
         place: its place there.
         class_index: the class, by its place among the classes.
@@ -115,9 +116,16 @@ def evidence_for(
             value=part.value,
             contribution=part.contribution,
             tokens=[
-                TokenEvidence(text=text[lit.start : lit.end], start=lit.start, end=lit.end, value=lit.value)
+                TokenEvidence(text=_token(text, lit), start=lit.start, end=lit.end, value=lit.value)
                 for lit in encoded.lit_by(place, part.feature, most=TOKENS)
             ],
         )
         for part in top_contributions(bundle.probe, encoded.pooled[place], class_index, k)
     ]
+
+
+def _token(text: str | ImageFile, lit: Lit) -> str:
+    """A token as it reads: its characters, or its number where it is a patch; empty for a token of neither."""
+    if isinstance(text, str):
+        return text[lit.start : lit.end]
+    return f"patch {lit.start}" if lit.end > lit.start else ""

@@ -6,13 +6,14 @@ token carries is kept, so that a decision can be shown on the tokens that caused
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from latentprobe.corpus import Rows
 from latentprobe.deploy.bundle import Bundle
 from latentprobe.encode.backbone import Backbone
 from latentprobe.encode.featurize import batches, without_sinks
@@ -74,11 +75,11 @@ class EncodedBatch:
         return [Lit(int(self.spans[tokens[i], 0]), int(self.spans[tokens[i], 1]), float(values[i])) for i in strongest]
 
 
-def encode_texts(texts: Sequence[str], backbone: Backbone, bundle: Bundle) -> Iterator[EncodedBatch]:
+def encode_texts(texts: Rows, backbone: Backbone, bundle: Bundle) -> Iterator[EncodedBatch]:
     """Encode some texts, in batches of like length, and therefore not in order: see ``EncodedBatch.rows``.
 
     Args:
-        texts: held in memory together with their tokens: cut a long stream before.
+        texts: held in memory together with their tokens: cut a long stream before. Or images.
         backbone: the bundle's model.
         bundle: on the backbone's device.
     """

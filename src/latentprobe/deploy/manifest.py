@@ -56,7 +56,7 @@ class BundleBackbone(_Part):
     revision: str | None
     layer: Count
     hook: Literal["resid_post", "mlp_out", "attn_z"]
-    tokens: Literal["content", "all"]
+    tokens: Literal["content", "all", "image", "text"]
     max_norm_ratio: Annotated[float, Field(gt=1)] | None
     on_overflow: Literal["window", "truncate", "error"]
     max_tokens: Annotated[int, Field(ge=8)] | None
@@ -67,6 +67,8 @@ class BundleBackbone(_Part):
     template: Literal["chat"] | None = None
     prompt: str | None = None
     select: Literal["text", "after", "last"] = "text"
+    rows: Literal["texts", "images"] = "texts"
+    """What the model reads."""
 
     @model_validator(mode="after")
     def _can_be_asked_for(self) -> BundleBackbone:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,10 @@ from safetensors import SafetensorError
 from torch import nn
 
 from latentprobe.config import BackboneSpec
+from latentprobe.corpus import Rows
 from latentprobe.encode.families import find_blocks, find_family, find_site
 from latentprobe.encode.hookpoints import HookPoint
+from latentprobe.encode.image_families import require_rows
 from latentprobe.encode.model_files import ModelFiles, find_model
 from latentprobe.encode.reading import Reader, Tokens
 from latentprobe.errors import ModelError, SpecError
@@ -52,31 +54,35 @@ class Backbone:
     """
 
     def __init__(self, files: ModelFiles, spec: BackboneSpec, model: nn.Module, tokenizer: Any) -> None:
+        self._hook_into(files, spec, model, model)
+        self.max_tokens = _window_size(files, spec, model.config, tokenizer)
+        self._reader = Reader(tokenizer, spec, max_tokens=self.max_tokens, name=files.name)
+
+    def _hook_into(self, files: ModelFiles, spec: BackboneSpec, model: nn.Module, hooked: nn.Module) -> None:
+        """Keep a model of which ``hooked`` is the part, or the whole, that has the blocks."""
         self.files = files
         self.spec = spec
         self.device = torch.device(spec.device)
-        self.d_model = int(model.config.hidden_size)  # type: ignore[union-attr, arg-type]
-        self.max_tokens = _window_size(files, spec, model.config, tokenizer)
+        self.d_model = int(hooked.config.hidden_size)  # type: ignore[union-attr, arg-type]
         self._model = model
-        self._reader = Reader(tokenizer, spec, max_tokens=self.max_tokens, name=files.name)
         # Hooks sit on the model itself: a second thread's pass would write into the first one's states.
         self._lock = threading.Lock()
-        self._family = str(model.config.model_type)  # type: ignore[union-attr]
-        self._blocks = find_blocks(model, self._family)
+        self._family = str(hooked.config.model_type)  # type: ignore[union-attr]
+        self._blocks = find_blocks(hooked, self._family)
 
     @property
     def batch_tokens(self) -> int:
         """Padded tokens in one forward pass."""
         return BATCH_TOKENS["cpu" if self.device.type == "cpu" else "accelerator"]
 
-    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+    def tokenize(self, texts: Rows) -> list[Tokens]:
         """Split texts into windows of tokens and mark the selected ones.
 
         Raises:
             CorpusError: a text is longer than one window and the spec says ``on_overflow: error``.
         """
         with self._lock:
-            return self._reader.read(texts)
+            return self._reader.read(texts)  # type: ignore[arg-type]  # an ImageBackbone reads images
 
     def hidden_states(self, batch: Sequence[Tokens], hooks: Sequence[HookPoint]) -> dict[HookPoint, torch.Tensor]:
         """Hidden states of the selected tokens of some texts at some hook points, from one pass over the windows.
@@ -97,7 +103,6 @@ class Backbone:
                 parts[hook].append(states[hook].float())
         return {hook: torch.cat(tensors) for hook, tensors in parts.items()}
 
-    @torch.inference_mode()
     def _forward(
         self, windows: Sequence[tuple[NDArray[np.int64], NDArray[np.bool_]]], hooks: Sequence[HookPoint]
     ) -> dict[HookPoint, torch.Tensor]:
@@ -111,11 +116,19 @@ class Backbone:
             attended[row, : len(window_ids)] = 1
             selected[row, : len(window_ids)] = mask
         chosen = torch.from_numpy(selected).to(self.device)
-        with self._lock, self._captured(hooks, chosen) as states, contextlib.suppress(_DeepEnough):
-            self._model(
-                input_ids=torch.from_numpy(ids).to(self.device),
-                attention_mask=torch.from_numpy(attended).to(self.device),
-            )
+        inputs = {
+            "input_ids": torch.from_numpy(ids).to(self.device),
+            "attention_mask": torch.from_numpy(attended).to(self.device),
+        }
+        return self._run(inputs, hooks, chosen)
+
+    @torch.inference_mode()
+    def _run(
+        self, inputs: Mapping[str, torch.Tensor], hooks: Sequence[HookPoint], chosen: torch.Tensor
+    ) -> dict[HookPoint, torch.Tensor]:
+        """One forward pass up to the deepest hook: the rows of the chosen tokens, ``[chosen, d]`` a hook."""
+        with self._lock, self._captured(hooks, chosen) as states, contextlib.suppress(DeepEnough):
+            self._model(**inputs)
         if silent := sorted(hook.name for hook in hooks if hook not in states):
             raise ModelError(
                 f"a {self._family} model calls the modules that its hook points are at",
@@ -149,12 +162,12 @@ class Backbone:
                 handle.remove()
 
 
-class _DeepEnough(Exception):
+class DeepEnough(Exception):
     """Raised inside the forward pass once the deepest needed block has run."""
 
 
 def _stop(module: nn.Module, args: Any, output: Any) -> None:
-    raise _DeepEnough
+    raise DeepEnough
 
 
 def _keep_output(states: dict[HookPoint, torch.Tensor], hook: HookPoint, selected: torch.Tensor) -> Any:
@@ -204,27 +217,45 @@ def load_backbone(spec: BackboneSpec) -> Backbone:
         SpecError: a layer the model does not have, a device that is not there, a prompt without room for a text.
     """
     files = find_model(spec.model, spec.revision)
+    require_rows(spec, files.config, images=False)
     family = find_family(str(files.config.get("model_type")))
     device = choose_device(spec.device)
     spec = spec.model_copy(update={"device": device, "dtype": choose_dtype(spec.dtype, device, files)})
+    with loading_from(files):
+        config = transformers.AutoConfig.from_pretrained(files.folder)
+        keep_blocks(config, max(spec.layers) + 1, files.name)
+        model = read_weights(files, config, family.loader, spec.dtype)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(files.folder)
+    return Backbone(files, spec, model.eval().to(device), tokenizer)
+
+
+@contextlib.contextmanager
+def loading_from(files: ModelFiles) -> Iterator[None]:
+    """Keep transformers quiet while a model is loaded, and make a refusal of what it raises on unusable files."""
     with _quiet_transformers():
         try:
-            config = transformers.AutoConfig.from_pretrained(files.folder)
-            _keep_blocks(config, max(spec.layers) + 1, files.name)
-            model, loading = getattr(transformers, family.loader).from_pretrained(
-                files.folder,
-                config=config,
-                dtype=getattr(torch, spec.dtype),
-                use_safetensors=True,
-                output_loading_info=True,
-            )
-            tokenizer = transformers.AutoTokenizer.from_pretrained(files.folder)
+            yield
         except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
             raise ModelError(
                 "the model could not be loaded from its files",
-                got=f"{files.folder}: {str(error).splitlines()[0]}",
+                got=f"{files.folder}: {next(iter(str(error).splitlines()), type(error).__name__)}",
                 fix="check that the folder is whole and that this version of transformers knows its family",
             ) from error
+
+
+def read_weights(files: ModelFiles, config: Any, loader: str, dtype: str) -> nn.Module:
+    """A model of some class of transformers with the weights in a folder, as far as its config goes.
+
+    Raises:
+        ModelError: the weights lack something the config asks for.
+    """
+    model, loading = getattr(transformers, loader).from_pretrained(
+        files.folder,
+        config=config,
+        dtype=getattr(torch, dtype),
+        use_safetensors=True,
+        output_loading_info=True,
+    )
     # transformers fills what a checkpoint lacks with random numbers; a pooler is never run here, all else counts.
     absent = [name for name in loading["missing_keys"] if "pooler" not in name]
     if absent:
@@ -233,7 +264,8 @@ def load_backbone(spec: BackboneSpec) -> Backbone:
             got=f"{len(absent)} missing, such as {min(absent)}",
             fix="check that config.json and the weights belong together and that every shard is there",
         )
-    return Backbone(files, spec, model.eval().to(device), tokenizer)
+    loaded: nn.Module = model
+    return loaded
 
 
 def shared_backbone(spec: BackboneSpec) -> Backbone:
@@ -251,7 +283,7 @@ def _kept_backbone(spec: BackboneSpec, weights_sha256: str, tokenizer_sha256: st
     return load_backbone(spec)
 
 
-def _keep_blocks(config: Any, n_blocks: int, name: str) -> None:
+def keep_blocks(config: Any, n_blocks: int, name: str) -> None:
     """Shorten a config to its first blocks, so that the others are never loaded."""
     if n_blocks > config.num_hidden_layers:
         raise SpecError(

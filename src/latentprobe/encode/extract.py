@@ -14,10 +14,12 @@ from importlib.metadata import version
 from typing import Any
 
 from latentprobe.config import HIDDEN_POOLINGS, BackboneSpec
-from latentprobe.encode.backbone import choose_device, choose_dtype, load_backbone
+from latentprobe.corpus import ImageFile, Rows
+from latentprobe.encode.backbone import Backbone, choose_device, choose_dtype, load_backbone
 from latentprobe.encode.featurize import Progress, Source, featurize, shards
 from latentprobe.encode.formats import list_bundled, load_sae
 from latentprobe.encode.hookpoints import HookPoint
+from latentprobe.encode.image_families import hidden_size, require_rows
 from latentprobe.encode.model_files import MINILM, ModelFiles, find_model
 from latentprobe.encode.sae import SAE
 from latentprobe.errors import SAEError, SpecError
@@ -28,6 +30,9 @@ __all__ = ["PlannedSource", "extract", "plan_sources", "require_fit", "settle_bo
 
 #: Raised when the same inputs would give other features than before.
 FEATURES_VERSION = 1
+
+
+_LIBRARIES = ("torch", "transformers", "tokenizers", "numpy")
 
 
 @dataclass(frozen=True)
@@ -54,17 +59,21 @@ class PlannedSource:
 
 
 def plan_sources(
-    spec: BackboneSpec, poolings: Sequence[str], texts_fingerprint: str, *, hidden: bool
+    spec: BackboneSpec, poolings: Sequence[str], texts_fingerprint: str, *, hidden: bool, images: bool = False
 ) -> list[PlannedSource]:
     """What a backbone spec asks for: for each layer the bare hidden state (if ``hidden``), then its SAEs.
+
+    ``images`` says that the rows are images, not texts.
 
     Raises:
         ModelError, SAEError, SpecError: something cannot be found, or does not fit the rest. Nothing was computed.
     """
     files = find_model(spec.model, spec.revision)
+    require_rows(spec, files.config, images=images)
     saes = _resolve_saes(spec, files)
     named = spec.selected
-    spec = settle_bos(spec, saes)
+    if not images:  # whose prompt is the processor's own
+        spec = settle_bos(spec, saes)
     device = choose_device(spec.device)
     shared = {
         "features": FEATURES_VERSION,
@@ -80,7 +89,7 @@ def plan_sources(
         "max_tokens": spec.max_tokens,
         "device": device.split(":")[0],
         "dtype": choose_dtype(spec.dtype, device, files),
-        "libraries": {name: version(name) for name in ("torch", "transformers", "tokenizers", "numpy")},
+        "libraries": {name: version(name) for name in _LIBRARIES + ("pillow",) * images},
         "machine": platform.machine(),
     }
     planned = []
@@ -137,9 +146,8 @@ def require_fit(sae: SAE, spec: BackboneSpec, files: ModelFiles) -> None:
             got=f"{sae.reference}, trained on {sae.hook.name}",
             fix=f"add layer {sae.hook.layer} to `layers`, or name an SAE of the layers you ask for",
         )
-    names = ("hidden_size", "n_embd", "n_embed", "dim", "d_model")
-    width = next((files.config[name] for name in names if files.config.get(name)), None)
-    if spec.hook != "attn_z" and width is not None and sae.d_in != int(width):
+    width = hidden_size(files.config)
+    if spec.hook != "attn_z" and width is not None and sae.d_in != width:
         raise SAEError(
             f"an SAE for hidden states of size {width} was expected ({files.name})",
             got=f"{sae.reference}, for size {sae.d_in}" + (f", trained on {sae.model}" if sae.model else ""),
@@ -162,10 +170,19 @@ def _bundled_saes(spec: BackboneSpec, files: ModelFiles) -> list[SAE]:
     return chosen
 
 
+def _load(spec: BackboneSpec, rows: Rows) -> Backbone:
+    """The model for texts, or for images."""
+    if isinstance(rows[0], ImageFile):
+        from latentprobe.encode.images import load_image_backbone
+
+        return load_image_backbone(spec)
+    return load_backbone(spec)
+
+
 def extract(
     spec: BackboneSpec,
     planned: Sequence[PlannedSource],
-    texts: Sequence[str],
+    texts: Rows,
     ids: Sequence[str],
     store: FeatureStore,
     *,
@@ -177,7 +194,7 @@ def extract(
     Args:
         spec: the backbone.
         planned: what :func:`plan_sources` gave for it.
-        texts, ids: the rows.
+        texts, ids: the rows, texts or images.
         store: where features go.
         progress: called with rows done and rows in all.
         say: called with one sentence about model, device and type when a model is loaded.
@@ -188,7 +205,7 @@ def extract(
     missing = [source for source in planned if source.fingerprint not in store]
     if not missing:
         return 0
-    backbone = load_backbone(spec.model_copy(update={"bos": missing[0].made_from["bos"]}))
+    backbone = _load(spec.model_copy(update={"bos": missing[0].made_from["bos"]}), texts)
     if say is not None:
         say(f"{spec.model} on {backbone.spec.device} in {backbone.spec.dtype}, {backbone.max_tokens} tokens a window")
     done = passed = 0

@@ -36,6 +36,7 @@ _BERT = Family("encoder.layer", "attention.output.dense", "output.dense")
 _ROBERTA = Family("encoder.layer", "attention.output.dense", "output.dense", after_padding=True)
 _LLAMA = Family("layers", "self_attn.o_proj", "mlp")
 _SANDWICHED = Family("layers", "self_attn.o_proj", "post_feedforward_layernorm")
+_CLIP = Family("encoder.layers", "self_attn.out_proj", "mlp")
 _T5 = Family("encoder.block", "layer.0.SelfAttention.o", "layer.1.DenseReluDense", loader="AutoModelForTextEncoding")
 
 #: ``config.model_type`` to module paths.
@@ -63,6 +64,10 @@ FAMILIES: dict[str, Family] = {
     # Bloom's mlp module adds the residual itself; its last projection is what is added.
     "bloom": Family("h", "self_attention.dense", "mlp.dense_4h_to_h"),
     "falcon": Family("h", "self_attention.dense", "mlp"),
+    # Vision encoders; which models have them, or read images with a language model, is in image_families.py.
+    "vit": Family("layers", "attention.o_proj", "mlp"),
+    "clip_vision_model": _CLIP,
+    "siglip_vision_model": _CLIP,
     "t5": _T5,
     "mt5": _T5,
     "umt5": _T5,

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from latentprobe.corpus import Rows
 from latentprobe.encode.backbone import Backbone, Tokens
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.impossible import refuse_impossible
@@ -26,6 +27,8 @@ __all__ = ["Progress", "Source", "batches", "featurize", "shards", "without_sink
 #: Rows and characters of one shard: what a resumed run may have to do again, and what is held in memory.
 SHARD_ROWS = 4096
 SHARD_CHARACTERS = 1_000_000
+#: An image costs as much as a text of some pages.
+IMAGE_CHARACTERS = 2_000
 
 Progress = Callable[[int, int], None]
 """Called with rows done and rows in all."""
@@ -41,19 +44,20 @@ class Source:
     poolings: tuple[str, ...]
 
 
-def shards(texts: Sequence[str]) -> list[range]:
-    """Cut texts into consecutive shards by rows and characters; the same texts are always cut the same way."""
+def shards(texts: Rows) -> list[range]:
+    """Cut texts or images into consecutive shards by rows and characters; the same rows are always cut the same way."""
     cuts, start, characters = [], 0, 0
     for row, text in enumerate(texts):
-        if row > start and (row - start == SHARD_ROWS or characters + len(text) > SHARD_CHARACTERS):
+        size = len(text) if isinstance(text, str) else IMAGE_CHARACTERS
+        if row > start and (row - start == SHARD_ROWS or characters + size > SHARD_CHARACTERS):
             cuts.append(range(start, row))
             start, characters = row, 0
-        characters += len(text)
+        characters += size
     return [*cuts, range(start, len(texts))] if texts else []
 
 
 def featurize(
-    texts: Sequence[str],
+    texts: Rows,
     ids: Sequence[str],
     backbone: Backbone,
     sources: Sequence[Source],
@@ -63,7 +67,8 @@ def featurize(
     """Pooled features of some texts (one shard) for each source, rows in the order of ``texts``.
 
     Args:
-        texts: the texts; one without selected tokens, as an empty one without a prompt, gives an all-zero row.
+        texts: the texts; one without selected tokens, as an empty one without a prompt, gives an all-zero row. Or
+            images, for a backbone that reads them.
         ids: their names, copied through.
         backbone: loaded for the layers of all sources.
         sources: what to compute, all of it from the same forward passes.

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from latentprobe.encode.image_families import find_image_family, reads_images
 from latentprobe.errors import MissingExtraError, ModelError
 from latentprobe.files import read_json, sha256_file, sha256_json
 
@@ -30,6 +32,7 @@ _TOKENIZER_FILES = (
     "chat_template.jinja",
     "chat_template.json",
 )
+_PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class ModelFiles:
     weights_sha256: str
     """Hash over the safetensors files, in order of name."""
     tokenizer_sha256: str
-    """Hash over the tokenizer's files."""
+    """Hash over the files of the tokenizer, and of the image processor where there is one."""
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -128,14 +131,19 @@ def _read_folder(name: str, folder: Path, revision: str | None) -> ModelFiles:
             fix="name the folder that `save_pretrained` wrote",
         ) from error
     weights = sorted(folder.glob("*.safetensors"))
-    tokenizer = [folder / file for file in _TOKENIZER_FILES if (folder / file).is_file()]
+    tokenizer = _present(folder, _TOKENIZER_FILES)
     if not weights:
         raise ModelError(
             "weights in safetensors format were expected (other formats can run code when they are read)",
             got=f"no *.safetensors in {folder}",
             fix="convert them: AutoModel.from_pretrained(...).save_pretrained(folder)",
         )
-    if not any(file.name == "tokenizer.json" for file in tokenizer):
+    if reads_images(config) and (processor := _require_processor(folder)):
+        needs_tokenizer = find_image_family(config["model_type"]).has_language
+        tokenizer = [*(tokenizer if needs_tokenizer else []), *processor]
+    else:
+        needs_tokenizer = True
+    if needs_tokenizer and not any(file.name == "tokenizer.json" for file in tokenizer):
         raise ModelError(
             "a fast tokenizer was expected: only it tells which characters a token stands for",
             got=f"no tokenizer.json in {folder}",
@@ -149,6 +157,22 @@ def _read_folder(name: str, folder: Path, revision: str | None) -> ModelFiles:
         weights_sha256=sha256_json([_content_hash(file) for file in weights]),
         tokenizer_sha256=sha256_json([_content_hash(file) for file in tokenizer]),
     )
+
+
+def _present(folder: Path, names: Sequence[str]) -> list[Path]:
+    return [folder / name for name in names if (folder / name).is_file()]
+
+
+def _require_processor(folder: Path) -> list[Path]:
+    """The files that say how an image becomes numbers."""
+    processor = _present(folder, _PROCESSOR_FILES)
+    if not processor:
+        raise ModelError(
+            "a model that reads images says how they become numbers",
+            got=f"neither {' nor '.join(_PROCESSOR_FILES)} in {folder}",
+            fix="save its processor there: AutoImageProcessor (or AutoProcessor).from_pretrained(...).save_pretrained",
+        )
+    return processor
 
 
 def _content_hash(file: Path) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentprobe.config import BackboneSpec
+from latentprobe.corpus import ImageFile
 from latentprobe.encode.framing import Frame, Framed, chat_frame, prompt_frame
 from latentprobe.errors import CorpusError, ModelError, SpecError
 
@@ -38,6 +39,8 @@ class Tokens:
 
     A selected token that stands for none of the text's characters has an empty span.
     """
+    image: ImageFile | None = None
+    """Of an image, where its pixels are; ``spans`` then count its patches."""
 
     def __len__(self) -> int:
         """Selected tokens."""

@@ -16,7 +16,7 @@ __all__ = ["Reporter", "Silent", "Stopwatch", "environment"]
 
 PACKAGES = (
     "numpy", "scipy", "scikit-learn", "pyarrow", "safetensors", "pydantic", "torch", "transformers", "tokenizers",
-    "huggingface_hub", "datasets",
+    "huggingface_hub", "datasets", "pillow",
 )  # fmt: skip
 
 

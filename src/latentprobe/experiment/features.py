@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,10 @@ from latentprobe.experiment.representations import representations
 from latentprobe.store import FeatureStore, default_store
 
 __all__ = ["Plan", "extract_features", "plan"]
+
+
+#: Baselines that are counted in texts.
+TEXT_BASELINES = ("tfidf", "length")
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Plan:
             passed += extract(
                 backbone,
                 sources,
-                self.corpus.texts,
+                self.corpus.rows,
                 self.corpus.ids,
                 self.store,
                 progress=lambda done, total, stage=stage: reporter.progress(stage, done, total),  # type: ignore[misc]
@@ -54,10 +58,11 @@ class Plan:
 
 def make_plan(spec: ExperimentSpec, store: Path | None) -> Plan:
     """Read the rows and find models and SAEs, computing nothing."""
-    corpus = read_corpus(spec.data, folds=spec.evaluate.folds)
+    spec, corpus = _comparable(spec, read_corpus(spec.data, folds=spec.evaluate.folds))
     hidden = "hidden" in spec.baselines
     sources = tuple(
-        tuple(plan_sources(backbone, spec.pooling, corpus.fingerprint, hidden=hidden)) for backbone in spec.backbones
+        tuple(plan_sources(backbone, spec.pooling, corpus.fingerprint, hidden=hidden, images=corpus.images is not None))
+        for backbone in spec.backbones
     )
     if not any(source.sae for own in sources for source in own):
         raise SpecError(
@@ -72,6 +77,22 @@ def make_plan(spec: ExperimentSpec, store: Path | None) -> Plan:
             fix="write `baselines: [hidden, tfidf, majority]`",
         )
     return Plan(spec, corpus, sources, FeatureStore(store or default_store()))
+
+
+def _comparable(spec: ExperimentSpec, corpus: Corpus) -> tuple[ExperimentSpec, Corpus]:
+    """The spec without baselines that images do not have, and the corpus with a note on them."""
+    absent = [name for name in spec.baselines if name in TEXT_BASELINES]
+    if corpus.images is None or not absent:
+        return spec, corpus
+    kept = tuple(name for name in spec.baselines if name not in TEXT_BASELINES)
+    if not kept:
+        raise SpecError(
+            "images have no words to count and no length",
+            got=f"baselines: {list(spec.baselines)} for images",
+            fix="write `baselines: [hidden, majority]`",
+        )
+    note = f"Left out, as the rows are images: {', '.join(absent)}."
+    return spec.model_copy(update={"baselines": kept}), replace(corpus, notes=(*corpus.notes, note))
 
 
 def plan(spec: ExperimentSpec, store: Path | None = None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from latentprobe.config import DataSpec
 from latentprobe.corpus import read_corpus
 from latentprobe.deploy import fit_bundle
+from latentprobe.errors import CorpusError
 from latentprobe.experiment.environment import Reporter, Silent
 from latentprobe.experiment.places import require_folder
 
@@ -39,6 +40,12 @@ def fit_classifier(
     reporter = reporter or Silent()
     require_folder(out, "probe.json")
     corpus = read_corpus(data.model_copy(update={"test": 0.2}), folds=FOLDS)
+    if corpus.images is not None:
+        raise CorpusError(
+            "`fit` makes classifiers of texts",
+            got=f"images, in {data.path}",
+            fix="write a spec and `latentprobe run` it: the folder `bundle` of its results is a classifier of images",
+        )
     for note in corpus.notes:
         reporter.say(f"note: {note}")
     bundle = fit_bundle(

@@ -7,7 +7,7 @@ interruption are in the store, and the same command goes on from there.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow.parquet as pq
 import yaml
@@ -129,13 +129,20 @@ def _evidence(
     labels: dict[int, str],
     row: dict[str, Any],
 ) -> dict[str, Any]:
-    """The content of evidence.json: the features of each class of the selected row, on training texts."""
+    """The content of evidence.json: the features of each class of the selected row, on training rows."""
     assert evaluation.probe is not None
     features = plan.store.read(source.fingerprint, [row["pooling"]])
     assert isinstance(features, SparseFeatures)
     corpus = plan.corpus
     classes = class_evidence(
-        features, row["pooling"], evaluation.probe, corpus.target, corpus.texts, parts.train, labels
+        features,
+        row["pooling"],
+        evaluation.probe,
+        corpus.target,
+        corpus.texts if corpus.images is None else [image.name for image in corpus.images],
+        parts.train,
+        labels,
+        images=corpus.images is not None,
     )
     return {key: row[key] for key in ("model", "layer", "sae", "pooling", "binarize")} | {"classes": classes}
 
@@ -152,6 +159,7 @@ def _bundle(
     assert source.sae is not None and evaluation.probe is not None and evaluation.calibration is not None
     target = plan.corpus.target.take(parts.train)
     backbone = plan.spec.backbones[[source in own for own in plan.sources].index(True)]
+    rows: Literal["texts", "images"] = "texts" if plan.corpus.images is None else "images"
     measured = f"on {len(parts.test)} test rows that no choice was made on"
     return build_bundle(
         evaluation.probe,
@@ -165,7 +173,8 @@ def _bundle(
         calibration=evaluation.calibration,
         labels=labels,
         metrics={metric: row.get(metric) for metric in METRICS} | {"measured": measured},
-        card=card_for(plan.corpus.name, target, measured=measured, notes=plan.corpus.notes),
+        card=card_for(plan.corpus.name, target, measured=measured, notes=plan.corpus.notes, rows=rows),
+        rows=rows,
     )
 
 

@@ -6,6 +6,7 @@ tokenizers or pages.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,7 @@ class _Rows:
     texts: list[str]
     keys: list[str]
     true: list[str]
+    images: bool
 
 
 def class_evidence(
@@ -64,6 +66,7 @@ def class_evidence(
     rows: NDArray[np.intp],
     labels: Mapping[int, str],
     *,
+    images: bool = False,
     top: int = 12,
     examples: int = 4,
 ) -> list[dict[str, Any]]:
@@ -81,6 +84,7 @@ def class_evidence(
         texts: all texts, in the order of ``features``.
         rows: positions of the training rows.
         labels: feature number to description, where there is one.
+        images: the rows are images: ``texts`` are their names, and a token is a patch.
         top: features a class, at most.
         examples: texts a feature, at most: the strongest first, all different. Where the feature is on in at least
             twice as many different texts, the last one is taken from the middle of its values ("typical").
@@ -105,6 +109,7 @@ def class_evidence(
         chosen,
         [normalized(text) for text in chosen],
         _true_names(target, rows),
+        images,
     )
     classes = _classes(probe, target, rows)
     on = data.inputs.tocsc()
@@ -149,6 +154,36 @@ def excerpt(text: str, start: int, end: int, *, limit: int = EXCERPT) -> dict[st
         "cut_before": left > 0,
         "cut_after": right < len(text),
     }
+
+
+def patch_excerpt(name: str, start: int, end: int, tokens: int) -> dict[str, Any]:
+    """What :func:`excerpt` is to a token, for a patch of an image: its file, with the patch in place of the token.
+
+    Patches, rows and columns are counted from 0, in reading order. Row and column are told where the tokens of the
+    image make a square.
+
+    Args:
+        name: of the image.
+        start, end: the patch and one past it; equal for a token of no patch.
+        tokens: selected tokens of the image.
+
+    >>> patch_excerpt("cats/1.png", 6, 7, 16)["text"]
+    'cats/1.png: patch 6, row 1, column 2'
+    """
+    where = ""
+    if end > start:
+        side = math.isqrt(tokens)
+        where = f"patch {start}" + f", row {start // side}, column {start % side}" * (side * side == tokens)
+    text = f"{name}: {where}" if where else name
+    return {"text": text, "start": len(text) - len(where), "end": len(text), "cut_before": False, "cut_after": False}
+
+
+def _shown(data: _Rows, row: int, entry: int) -> dict[str, Any]:
+    """The excerpt of a row around the token that lights a feature most."""
+    start, end = int(data.features.peak_start[entry]), int(data.features.peak_end[entry])
+    if data.images:
+        return patch_excerpt(data.texts[row], start, end, int(data.features.n_tokens[row]))
+    return excerpt(data.texts[row], start, end)
 
 
 def _word_border(text: str, edge: int, token: int) -> int:
@@ -232,11 +267,7 @@ def _examples(
     return [
         {
             "id": data.features.ids[rows[i]],
-            **excerpt(
-                data.texts[rows[i]],
-                int(data.features.peak_start[entries[i]]),
-                int(data.features.peak_end[entries[i]]),
-            ),
+            **_shown(data, int(rows[i]), int(entries[i])),
             "value": float(data.values[entries[i]]),
             "typical": has_middle and position == len(shown) - 1,
             "true": data.true[rows[i]],

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from latentprobe.corpus import Corpus, Target, normalized
+from latentprobe.corpus import Corpus, Target
 from latentprobe.errors import CorpusError
 
 __all__ = ["Folds", "Split", "inner_folds", "split", "unit_names", "units_of"]
@@ -43,11 +43,11 @@ class Split:
 def unit_names(corpus: Corpus) -> list[str]:
     """The name of what each row must not be parted from, one a row.
 
-    Without groups that is the normalized text, so that copies stay together. With groups it is the group; groups that
-    hold the same text are one unit, named after the first of them in sorted order.
+    Without groups that is the normalized text, or the hash of the image, so that copies stay together. With groups it
+    is the group; groups that hold the same text or image are one unit, named after the first of them in sorted order.
     """
-    texts = [normalized(text) for text in corpus.texts]
-    return texts if corpus.groups is None else _joined(corpus.groups, texts)
+    copies = corpus.keys
+    return copies if corpus.groups is None else _joined(corpus.groups, copies)
 
 
 def units_of(corpus: Corpus) -> NDArray[np.int64]:
