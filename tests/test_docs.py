@@ -57,6 +57,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 # What is written by hand runs.
 
 
+@pytest.mark.slow
 def test_the_path_of_one_text_is_as_its_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     said: list[str] = []
@@ -70,6 +71,7 @@ def test_the_path_of_one_text_is_as_its_page_says(tmp_path: Path, monkeypatch: p
     assert runner.failures == 0, "".join(said)
 
 
+@pytest.mark.slow
 def test_the_python_blocks_of_the_readme_run(own_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names: dict[str, Any] = {}
     for block in blocks("README.md", "python"):

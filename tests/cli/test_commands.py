@@ -219,6 +219,7 @@ def test_predict_writes_a_line_a_row_in_order_as_the_classifier_decides(finished
                 assert text[token["start"] : token["end"]] == token["text"] != ""
 
 
+@pytest.mark.slow
 def test_predict_reads_stdin_and_writes_files_alike(finished: Finished, run: Command, tmp_path: Path) -> None:
     lines = [*EXAMPLES, "", "\u2028 naïve 😅\r"]
     (tmp_path / "lines.txt").write_bytes("".join(line + "\n" for line in lines).encode())
@@ -300,6 +301,7 @@ def two_labels(rows: list[dict[str, str]]) -> list[dict[str, str]]:
     ]
 
 
+@pytest.mark.slow
 def test_several_labels_with_missing_values_make_a_multi_label_task(
     finished: Finished, run: Command, tmp_path: Path
 ) -> None:
@@ -328,6 +330,7 @@ def test_fit_takes_several_labels(finished: Finished, run: Command, tmp_path: Pa
     assert [of["class"] for of in metrics["per_class"]] == ["rude", "long"]
 
 
+@pytest.mark.slow
 def test_more_than_two_classes_all_the_way(run: Command, tmp_path: Path) -> None:
     intents = ["billing", "cancellation", "refund"]
     write_csv(tmp_path / "messages.csv", messages(60, "intent", intents))

@@ -29,6 +29,7 @@ def test_a_family_gives_the_features_of_its_documentation(tmp_path: Path, case: 
     assert outcome.rebuilt is None or outcome.rebuilt < 1e-5
 
 
+@pytest.mark.slow
 def test_the_page_on_families_is_current() -> None:
     written = PAGE.read_text(encoding="utf-8")
     assert without_figures(written) == without_figures(page()), "run `python -m tests.encode.conformance`"

@@ -290,6 +290,7 @@ def name_of(check: Any) -> str:
     return str(getattr(check, "func", check).__name__)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", [check for check in CHECKS if name_of(check) not in INAPPLICABLE], ids=name_of)
 def test_scikit_learn_s_own_checks_hold_on_numbers_written_as_words(check: Any, written_out: RowsAsTexts) -> None:
     """``check_estimator`` runs one check on an estimator of texts, as its data are numbers; so here they are words."""

@@ -174,6 +174,7 @@ def test_of_equal_inner_scores_fewer_features_then_the_earlier_row_is_selected()
     assert found.selected == 1
 
 
+@pytest.mark.slow
 def test_mistake_5_the_same_seed_gives_the_same_numbers_whatever_the_number_of_processes() -> None:
     target = labels(120, 3)
     grid = _grid(target)

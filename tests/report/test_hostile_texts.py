@@ -109,6 +109,7 @@ def test_an_attack_in_every_text_adds_no_element_and_no_attribute(tmp_path: Path
     assert page.text.count(attack[:20]) > 20
 
 
+@pytest.mark.slow
 def test_an_attack_in_the_names_of_many_classes_stays_a_text(tmp_path: Path) -> None:
     page = poisoned(tmp_path, ATTACKS[1], kind="multiclass")
     assert page.problems == []
