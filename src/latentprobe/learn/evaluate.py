@@ -6,6 +6,7 @@ alone, before any test score is looked at. Knows nothing of how representations 
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -269,6 +270,7 @@ def _worked_out(
         return
     # Rows travel inside the task: joblib's memory maps would keep every source in shared memory until the last task is
     # done. Tasks are made when a worker is free, so that only as many sources are in memory as are being worked on.
+    # A terminal's Ctrl-C reaches the workers too: it is this process that says so, and ends them.
     parallel = joblib.Parallel(
         n_jobs=workers,
         backend="loky",
@@ -276,6 +278,8 @@ def _worked_out(
         batch_size=1,
         max_nbytes=None,
         return_as="generator_unordered",
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
     )
     yield from parallel(joblib.delayed(_run)(index, rows, recipe, task) for index, rows, recipe in arguments)
 
