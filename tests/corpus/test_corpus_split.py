@@ -119,3 +119,13 @@ def test_a_move_that_leaves_too_little_to_train_on_is_refused(write) -> None:  #
     test = write("test.csv", text=list("AB"), label=[0, 1])
     with pytest.raises(CorpusError, match="2 of 2 have fewer"):
         read_corpus(DataSpec(path=train, test=FileTest(path=test), on_leak="move"))
+
+
+def test_further_columns_come_along_as_words_row_by_row(write) -> None:  # type: ignore[no-untyped-def]
+    path = write(
+        "rows.csv", text=["p", "q", "r", "s"], label=[0, 1, 0, 1], author=["A", "B", "B", None], age=[1, 2, 3, 4]
+    )
+    corpus = read_corpus(DataSpec(path=path, group="author", by=("author", "age")))
+    assert corpus.columns == {"author": ("A", "B", "B", ""), "age": ("1", "2", "3", "4")}
+    with pytest.raises(CorpusError, match="no column 'year'"):
+        read_corpus(DataSpec(path=path, by=("year",)))

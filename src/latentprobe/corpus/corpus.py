@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ class Corpus:
         given_test: True on test rows, [n], where the data give the split, else None.
         notes: sentences on what was kept, moved or changed, for the report.
         images: one a row, where the rows are images; else None.
+        columns: further columns that the spec names, one value a row; a missing one is the empty string.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Corpus:
     given_test: NDArray[np.bool_] | None
     notes: tuple[str, ...]
     images: tuple[ImageFile, ...] | None = None
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)

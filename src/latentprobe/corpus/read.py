@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +35,7 @@ class _Rows:
     given_test: NDArray[np.bool_] | None = None
     text_column: str = "texts"
     group_column: str = "groups"
+    columns: Mapping[str, Sequence[object]] = field(default_factory=dict)
 
 
 def read_corpus(data: DataSpec, *, folds: int = 2) -> Corpus:
@@ -70,6 +71,7 @@ def read_corpus(data: DataSpec, *, folds: int = 2) -> Corpus:
         given_test=given_test,
         text_column=_content_column(data),
         group_column=data.group or "",
+        columns={column: table.columns[column] for column in data.by},
     )
     share = data.test if isinstance(data.test, float) else 0.0
     return _checked(rows, _name(data.path), data.positive, folds=folds, share=share, on_leak=data.on_leak)
@@ -172,7 +174,14 @@ def _checked(
         )
         notes += more + absent_from_test(target, given_test)
     require_rows_for_folds(target, given_test, share=share, folds=folds)
-    return Corpus(name, ids, texts, target, groups, given_test, tuple(notes), images)
+    columns = {column: tuple(_word(value) for value in values) for column, values in rows.columns.items()}
+    return Corpus(name, ids, texts, target, groups, given_test, tuple(notes), images, columns)
+
+
+def _word(value: object) -> str:
+    """A value of a further column as a string; a missing one is empty."""
+    missing = value is None or (isinstance(value, float) and np.isnan(value))
+    return "" if missing else str(value)
 
 
 def _images(contents: Sequence[object]) -> tuple[ImageFile, ...] | None:
@@ -194,10 +203,10 @@ def _read_part(data: DataSpec, path: str, labels_path: str | None, *, prefix: st
         return image_folder(path, label=_label_columns(data)[0], prefix=prefix)
     if labels_path is None:
         split = data.test.column if isinstance(data.test, ColumnTest) else None
-        wanted = [_content_column(data), *_label_columns(data), data.group, data.id, split]
+        wanted = [_content_column(data), *_label_columns(data), data.group, data.id, split, *data.by]
         columns = [column for column in wanted if column is not None]
         return read_table(path, columns) if data.image is None else image_table(path, columns, prefix=prefix)
-    if not isinstance(data.label, str) or data.group or data.id or isinstance(data.test, ColumnTest):
+    if not isinstance(data.label, str) or data.group or data.id or data.by or isinstance(data.test, ColumnTest):
         raise CorpusError(
             "a text file with a labels file has no columns for groups, ids, several labels or the split",
             got=f"{path} with labels_path",
@@ -212,7 +221,7 @@ def _is_folder(path: str) -> bool:
 
 def _require_no_columns(data: DataSpec) -> None:
     """Refuse what only makes sense for a table."""
-    named = [key for key in ("image", "group", "id") if getattr(data, key) is not None]
+    named = [key for key in ("image", "group", "id", "by") if getattr(data, key)]
     named += ["label"] * (data.label != "label") + ["test"] * isinstance(data.test, ColumnTest)
     if named:
         raise CorpusError(

@@ -1,0 +1,65 @@
+"""Where the labelled rows are and what their columns mean."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from latentprobe.config.fields import Frozen, Unique
+
+
+class FileTest(Frozen):
+    """The test part is a file of its own, with the same columns."""
+
+    path: str
+    """File of the test rows."""
+    labels_path: str | None = None
+    """For a text file with one row a line: the file with one label a line."""
+
+
+class ColumnTest(Frozen):
+    """The test part is marked in a column."""
+
+    column: str
+    """Column that tells the parts apart."""
+    value: str = "test"
+    """Value of that column on test rows; every other row trains."""
+
+
+class DataSpec(Frozen):
+    """Labelled examples: where they are, and which column means what."""
+
+    path: str
+    """A CSV, TSV, JSON, JSON Lines (each also .gz), Parquet or text file, `hf:org/name[:config][:split]`, or a folder
+    of images with one sub-folder a class."""
+    text: str = "text"
+    """Column with the text; its number from 0 in a file without a header. Empty where `image` is given."""
+    image: str | None = None
+    """Column with paths of images, relative to the folder of the file: the rows are images instead of texts."""
+    label: str | Annotated[tuple[str, ...], Field(min_length=2), Unique] = "label"
+    """Column with the label; or several columns of 0/1, which make a multi-label task."""
+    labels_path: str | None = None
+    """For a text file with one row a line: the file with one label a line."""
+    group: str | None = None
+    """Column whose rows must stay on one side of every split: author, template, pair."""
+    by: Annotated[tuple[str, ...], Unique] = ()
+    """Columns that say who or what a row is about: each value gets scores of its own, and the gaps between them."""
+    id: str | None = None
+    """Column with unique row names. Default: the row's number from 0, or its key in a JSON object of objects."""
+    positive: str | None = None
+    """For two classes, the one that is scored and flagged. Default: the last in sorted order."""
+    test: Annotated[float, Field(gt=0, lt=1)] | FileTest | ColumnTest = 0.2
+    """Share of rows to test on; or where the given test part is."""
+    on_leak: Literal["refuse", "move"] = "refuse"
+    """When a text or group is on both sides of a given split: refuse, or move its training copies to the test side."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _images_or_texts(cls, values: Any) -> Any:
+        """A row is an image or a text."""
+        if not isinstance(values, dict) or values.get("image") is None:
+            return values
+        if values.get("text") or values.get("labels_path") or str(values.get("path")).startswith("hf:"):
+            raise ValueError("`image` goes with a local table, and without `text` and `labels_path`")
+        return {**values, "text": ""}
