@@ -1,0 +1,127 @@
+"""Write specs/paper/*.yaml: the grid of arXiv 2502.11367, one spec a data set, in our own words for it.
+
+The facts are the paper's and its code's (data sets, models, layers, widths, poolings, seed). Every SAE is looked up in
+the registry when this runs, so that a reference that does not exist is never written. With --check, say whether the
+files are current.
+
+    python scripts/paper_specs.py [--check]
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from latentprobe.config import parse_spec
+from latentprobe.encode.formats import describe
+
+FOLDER = Path(__file__).parent.parent / "specs" / "paper"
+
+#: Backbones: model, release of its SAEs in Gemma Scope, layers, widths.
+TEXT_MODELS = (
+    ("google/gemma-2-2b", "2b-pt-res", (5, 12, 19), ("16k", "65k", "1m")),
+    ("google/gemma-2-9b", "9b-pt-res", (9, 20, 31), ("16k", "131k", "1m")),
+    ("google/gemma-2-9b-it", "9b-it-res", (9, 20, 31), ("16k", "131k")),
+)
+#: The image tokens of PaliGemma 2 through the text SAEs of the model inside it.
+IMAGE_MODELS = (("google/paligemma2-3b-pt-224", "2b-pt-res", (5, 12, 19), ("16k", "65k")),)
+
+#: Name -> what the rows are, and the columns.
+TEXTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "election": (
+        "about 745 questions on elections, 2 classes",
+        {"path": "hf:Anthropic/election_questions:test", "text": "question", "label": "label"},
+    ),
+    "reject": (
+        "about 1,240 prompts to answer or to reject",
+        {"path": "hf:AIM-Harvard/reject_prompts:train", "text": "text", "label": "label"},
+    ),
+    "jailbreak": (
+        "262 prompts, harmless or jailbreaks",
+        {"path": "hf:jackhhao/jailbreak-classification:test", "text": "prompt", "label": "type"},
+    ),
+    "massive_intent": (
+        "about 11,510 requests to an assistant, 60 intents",
+        {"path": "hf:willcb/massive-intent:train", "text": "input", "label": "label"},
+    ),
+    "massive_scenario": (
+        "about 11,510 requests to an assistant, 18 scenarios",
+        {"path": "hf:willcb/massive-scenario:train", "text": "input", "label": "label"},
+    ),
+    "banking77": (
+        "about 10,003 customer questions, 77 classes",
+        {"path": "hf:legacy-datasets/banking77:train", "text": "text", "label": "label"},
+    ),
+    "stance_abortion": (
+        "about 587 tweets, 3 stances",
+        {"path": "hf:SetFit/tweet_eval_stance_abortion:train", "text": "text", "label": "label_text"},
+    ),
+}
+IMAGES: dict[str, tuple[str, dict[str, Any]]] = {
+    "cifar100": (
+        "10,000 small images, 100 classes",
+        {"path": "hf:renumics/cifar100-enriched:test", "image": "image", "label": "label"},
+    ),
+    "indian_food": (
+        "about 785 photographs of dishes, 20 classes",
+        {"path": "hf:rajistics/indian_food_images:train", "image": "image", "label": "label"},
+    ),
+    "flowers": (
+        "photographs of flowers, 102 classes",
+        {"path": "hf:nelorth/oxford-flowers:train", "image": "image", "label": "label"},
+    ),
+}
+
+
+def main() -> None:
+    """Write the files, or with --check exit 1 where one is missing or not current."""
+    wanted = {f"{name}.yaml": spec_file(name, *entry, TEXT_MODELS) for name, entry in TEXTS.items()}
+    # IMG    wanted |= {f"{name}.yaml": spec_file(name, *entry, IMAGE_MODELS) for name, entry in IMAGES.items()}
+    if "--check" in sys.argv[1:]:
+        stale = [name for name, text in wanted.items() if _written(name) != text]
+        sys.exit(f"not current: {', '.join(stale)}; run scripts/paper_specs.py" if stale else 0)
+    FOLDER.mkdir(exist_ok=True)
+    for name, text in wanted.items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+
+
+def _written(name: str) -> str | None:
+    path = FOLDER / name
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+def spec_file(name: str, rows: str, data: dict[str, Any], models: Any) -> str:
+    """The YAML of one spec, checked as `latentprobe run` checks it."""
+    images = "image" in data
+    spec = {
+        "name": f"paper_{name}",
+        "data": {**data, "test": 0.2},
+        "backbones": [backbone(*model, tokens="image" if images else "content") for model in models],
+        "pooling": ["sum", "last", "top20", "top50"],
+        "binarize": ["none", 1.0],
+        "baselines": ["hidden", "majority"] if images else ["hidden", "tfidf", "length", "majority"],
+        "evaluate": {"seed": 42},
+    }
+    parse_spec(spec)
+    head = f"# The grid of arXiv 2502.11367 on {data['path'].removeprefix('hf:')}: {rows}.\n"
+    made = "# Written by scripts/paper_specs.py. `latentprobe run FILE --dry-run` says what it takes.\n"
+    return head + made + yaml.safe_dump(spec, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+
+
+def backbone(
+    model: str, release: str, layers: tuple[int, ...], widths: tuple[str, ...], *, tokens: str
+) -> dict[str, Any]:
+    """A model with its SAEs of all layers and widths, each known to the registry."""
+    references = [
+        f"gemma-scope:{release}/layer_{layer}/width_{width}/canonical" for layer in layers for width in widths
+    ]
+    refused = [reference for reference in references if describe(reference)["refused"]]
+    assert not refused, refused
+    return {"model": model, "layers": list(layers), "saes": references, "tokens": tokens}
+
+
+if __name__ == "__main__":
+    main()
