@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+import latentprobe.encode.origin
 from latentprobe.encode.formats import registry
 from latentprobe.encode.origin import agreement
 from tests.encode.checkpoints import write_saelens
@@ -77,6 +79,7 @@ def test_an_agreement_sees_a_constant_scale_and_one_that_is_not() -> None:
     found = agreement(ours, ours * [1.0, 1.0, 0.0, 1.0], "x")
     assert found.support_difference == pytest.approx(1 / 5) and not found.agrees
     assert not agreement(ours, np.zeros_like(ours), "x").agrees
+    assert doctest.testmod(latentprobe.encode.origin).failed == 0
 
 
 @pytest.fixture
