@@ -2,9 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+ORIGINS := .venv-origins/bin/python
+ORIGINS_STAMP := .venv-origins/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fast check lint docs bench clean
+.PHONY: help setup demo test fast check lint docs bench origins clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -42,5 +44,16 @@ docs: setup  ## write the generated pages: command line, spec, results
 bench: setup  ## speed and memory beside peers and limits
 	$(BIN)/latentprobe bench
 
-clean:  ## remove what was built, the virtual environment included
-	rm -rf .venv build dist demo runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+# Libraries that own SAE formats cannot share .venv: theirs is .venv-origins, 2 GB.
+origins: $(ORIGINS_STAMP)  ## SAE features beside those of the libraries that own the formats
+	HF_HUB_OFFLINE=1 PYTHONPATH=src:. $(ORIGINS) -m tests.encode.origins
+
+$(ORIGINS_STAMP): requirements-origins.txt pyproject.toml
+	$(PYTHON) -m venv .venv-origins
+	$(ORIGINS) -m pip install --quiet --upgrade pip
+	$(ORIGINS) -m pip install --quiet --requirement requirements-origins.txt --editable '.[encode]'
+	$(ORIGINS) -m pip install --quiet --no-deps dictionary-learning==0.1.0 nnsight==0.3.7
+	@touch $(ORIGINS_STAMP)
+
+clean:  ## remove what was built, the virtual environments included
+	rm -rf .venv .venv-origins build dist demo runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

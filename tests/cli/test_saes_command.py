@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
+import re
 import subprocess
 import sys
 import time
@@ -30,6 +33,36 @@ def test_more_than_ten_thousand_saes_are_listed_in_under_three_seconds_bundled_o
     lines = done.stdout.splitlines()
     assert len(lines) > 10_000 and lines[0].startswith("reference") and lines[1].startswith("bundled:")
     assert "not read: a transcoder" in done.stdout and "known from sae-lens" in lines[-2]
+
+
+def on_a_terminal(*arguments: str) -> list[str]:
+    """The lines that a person sees."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "latentprobe", "saes", *arguments]
+    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.DEVNULL) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError), open(ours, "rb", buffering=0) as stream:  # Linux ends a terminal with EIO
+            while part := stream.read(4096):
+                shown += part
+        assert process.wait() == 0
+    return re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).splitlines()
+
+
+def test_a_terminal_counts_them_by_model_then_by_release_and_lists_what_is_few() -> None:
+    began = time.perf_counter()
+    models = on_a_terminal("list")
+    assert time.perf_counter() - began < 3
+    assert models[0].split() == ["model", "SAEs", "layers", "width", "not", "read"] and len(models) < 60
+    assert models[1].split()[:5] == ["gemma-2-9b", "1,819", "0", "to", "41"]
+    assert models[-2] == "one by one: --model gemma-2-9b --layer N, or latentprobe saes list | less"
+    everything = [int(line.split()[1].replace(",", "")) for line in models[1:-3]]
+    assert f"{sum(everything):,} SAEs" in models[-3]
+    releases = on_a_terminal("list", "--model", "gemma-2-2b")
+    assert releases[0].split()[0] == "release" and releases[1].split()[0] == "gemma-scope-2b-pt-res"
+    assert "--model gemma-2-2b --release gemma-scope-2b-pt-res" in releases[-2]
+    one = on_a_terminal("list", "--release", "gemma-scope-2b-pt-res")
+    assert one[0].startswith("reference") and len(one) > 300
 
 
 def test_the_list_is_filtered_and_the_same_as_json() -> None:

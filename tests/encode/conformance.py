@@ -1,14 +1,18 @@
 """Every SAE family in its exact layout on disk, beside its encode written down in plain numpy from the documentation.
 
-The cases are in ``layouts``. ``python -m tests.encode.conformance`` compares all of them and writes ``docs/saes.md``.
+The cases are in ``layouts``. ``python -m tests.encode.conformance`` compares all of them and writes ``docs/saes.md``;
+what the families' own libraries give comes from ``results/origins.json``, which ``make origins`` writes.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +28,9 @@ from tests.encode.layouts.single_files import single_file_cases
 from tests.encode.layouts.sparsify import sparsify_cases
 from tests.encode.layouts.vit_prisma import vit_prisma_cases
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "saes.md"
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "saes.md"
+ORIGINS = ROOT / "results" / "origins.json"
 
 CASES: tuple[Case, ...] = (
     *saelens_cases(),
@@ -52,13 +58,18 @@ class Outcome:
     """Largest difference of a rebuilt state, relative to the largest."""
 
 
+def hidden_states(d_in: int) -> torch.Tensor:
+    """What every case encodes."""
+    return torch.randn(64, d_in, generator=torch.Generator().manual_seed(1)) * 1.5 + 0.2
+
+
 def compare(case: Case, dtype: str, folder: Path) -> Outcome:
     """Write a case, load it, and hold it against numpy."""
     tensors = {name: tensor.to(DTYPES[dtype]) for name, tensor in case.tensors().items()}
     held = {name: array.astype(np.float64) for name, array in arrays(tensors).items()}
     sae = load_sae(str(case.write(folder, tensors)), decoder=True)
     assert sae.hook.site == case.hook
-    x = torch.randn(64, sae.d_in, generator=torch.Generator().manual_seed(1)) * 1.5 + 0.2
+    x = hidden_states(sae.d_in)
     expected = case.encode(x.double().numpy(), held)
     latents = sae.encode(x)
     z = latents.csr().toarray().astype(np.float64)
@@ -83,8 +94,40 @@ def without_figures(text: str) -> str:
     return re.sub(r"(?m)^(\|.*\|)[^|]+\|[^|]+\|[^|]+\|$", r"\1", text)
 
 
+def beside_libraries(rows: Sequence[Mapping[str, Any]], case: Case) -> str:
+    """How far a case is from the library that owns its format, over all types: values, support, library."""
+    named = (case.family, case.architecture, case.hook)
+    own = [row for row in rows if (row["family"], row["architecture"], row["hook"]) == named]
+    if not own:
+        return "not compared yet"
+    own = [row for row in own if row["library"] == own[0]["library"]]
+    if any(row["agrees"] is None for row in own):
+        return "-"
+    values, support = (max(row[figure] for row in own) for figure in ("values", "support"))
+    return f"{_figure(values)}, {support:.2g} ({own[0]['library']})"
+
+
+def library_remarks(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What else is to be said of the libraries: a row a family, library and remark."""
+    said: dict[tuple[str, str, str], dict[str, None]] = {}
+    for row in rows:
+        remark = row.get("says") or row.get("note")
+        if row["agrees"] is False:
+            remark = f"gives other features: {row['support']:.0%} of the active ones are active on one side only"
+        if remark:
+            said.setdefault((row["family"], row["library"] or "-", remark), {})[row["architecture"]] = None
+    lines = ["| family | architecture | library | |", "|---|---|---|---|"]
+    for (family, library, remark), architectures in said.items():
+        lines.append(f"| {family} | {'; '.join(architectures)} | {library} | {remark} |")
+    return lines
+
+
+def _versions(libraries: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in libraries.items())
+
+
 def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.0e}"
+    return "-" if value is None else f"{value:.0e}" if value else "0"
 
 
 NOT_GUARANTEED = """\
@@ -128,22 +171,28 @@ def page() -> str:
             for row, case in enumerate(CASES)
             for dtype in case.dtypes
         ]
+    origins = json.loads(ORIGINS.read_text(encoding="utf-8"))
     lines = [
         "# SAE families",
         "",
-        "What is read, and how far its features are from those that the family's documentation gives, written down",
-        "once more in numpy (float64) on synthetic checkpoints in the exact layout on disk. Written by",
+        "What is read, and how far its features are from those of two others: the library that owns the format, and",
+        "what the family's documentation gives, written down once more in numpy (float64). All encode the same hidden",
+        "states with synthetic checkpoints in the exact layout on disk. Written by",
         "`python -m tests.encode.conformance`; a test holds it against the code.",
         "",
-        "* **values**: largest difference of an active feature, relative to the largest one;",
+        "* **own library**: largest difference of an active feature, relative to the largest one; and the share of",
+        "  active features that are active on one side only. A format whose maker has no library on PyPI is held",
+        "  against SAELens, which converts it; `-` where that does not read it either. From `make origins`, which has",
+        f"  an environment of its own: {origins['made']}, {_versions(origins['libraries'])};",
+        "* **values**: the same difference from numpy;",
         "* **support**: features active on one side only, of all features at all tokens;",
         "* **rebuilt**: largest difference of a rebuilt hidden state, relative to the largest; `-` where a row-wise",
         "  operation takes the scale away, which `SAE.reconstruct` brings back.",
         "",
         "## Guaranteed",
         "",
-        "| family | architecture | hook point | types | folded | values | support | rebuilt |",
-        "|---|---|---|---|---|---|---|---|",
+        "| family | architecture | hook point | types | folded | own library | values | support | rebuilt |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for case in CASES:
         own = [outcome for other, _, outcome in outcomes if other is case]
@@ -154,11 +203,13 @@ def page() -> str:
             case.hook,
             ", ".join(case.dtypes),
             case.folded,
+            beside_libraries(origins["rows"], case),
             _figure(max(each.values for each in own)),
             f"{sum(each.support for each in own)} of {sum(each.entries for each in own):,}",
             _figure(max(rebuilt, default=None)),
         )
         lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "Of those libraries:", "", *library_remarks(origins["rows"])]
     lines += ["", "## Not guaranteed", "", NOT_GUARANTEED, "## Refused, by name", "", REFUSED]
     return "\n".join(lines)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 import latentprobe.encode.impossible
@@ -26,6 +26,7 @@ from latentprobe.encode.latents import TokenLatents
 from latentprobe.encode.splice import cross_entropy
 from latentprobe.errors import CorpusError, MissingExtraError, SAEError, SpecError
 from tests.encode.checkpoints import config_v6, write_saelens
+from tests.encode.layouts.case import pt, put, safetensors
 
 TEXTS = ["Once upon a time there was a little girl named Lily.", "Tom saw a big dog in the park.", "They were happy."]
 D = 64
@@ -224,6 +225,9 @@ class Library:
     def load_from_disk(cls, folder: str, device: str) -> Library:
         return cls(folder)
 
+    def float(self) -> Library:
+        return self
+
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         pre = (x - self.t["b_dec"]) @ self.t["W_enc"] + self.t["b_enc"]
         return torch.relu(pre) * self.factor
@@ -255,16 +259,43 @@ def test_without_the_library_the_comparison_says_what_to_install(
 
 
 @pytest.mark.shared
-def test_a_family_that_no_installed_library_reads_is_not_compared(
+def test_a_library_that_does_not_read_a_checkpoint_is_a_refusal(
+    tmp_path: Path, story: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(folder: str, device: str) -> Library:
+        raise RuntimeError("size mismatch for W_dec")
+
+    monkeypatch.setitem(sys.modules, "sae_lens", types.SimpleNamespace(SAE=Library))
+    monkeypatch.setattr(Library, "load_from_disk", broken)
+    with pytest.raises(SAEError, match="sae-lens reads") as refused:
+        check_sae(str(write_saelens(tmp_path, *whole())), model=story, texts=TEXTS, origin=True, device="cpu")
+    assert "size mismatch" in refused.value.got
+
+
+@pytest.mark.shared
+def test_a_family_whose_library_is_not_there_is_not_compared(
     tmp_path: Path, story: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "sae_lens", types.SimpleNamespace(SAE=Library))
-    folder = tmp_path / "layers.2"
-    folder.mkdir()
-    (folder / "cfg.json").write_text(json.dumps({"d_in": D, "num_latents": 128, "k": 64}))
+    monkeypatch.setitem(sys.modules, "sparsify", None)
     eye = torch.eye(D)
+    put(tmp_path / "layers.2", "cfg.json", {"d_in": D, "num_latents": 128, "k": 64})
     shapes = {"encoder.weight": torch.cat([eye, -eye]), "W_dec": torch.cat([eye, -eye])}
-    save_file(shapes | {"encoder.bias": torch.zeros(128), "b_dec": torch.zeros(D)}, folder / "sae.safetensors")
+    tensors = shapes | {"encoder.bias": torch.zeros(128), "b_dec": torch.zeros(D)}
+    safetensors(tmp_path / "layers.2" / "sae.safetensors", tensors)
+    folder = str(tmp_path / "layers.2")
+    with pytest.raises(SAEError, match="needs that library") as refused:
+        check_sae(folder, model=story, texts=TEXTS, origin=True, device="cpu")
+    assert "eai-sparsify" in refused.value.fix
+    assert check_sae(folder, model=story, texts=TEXTS, device="cpu").verdict == "right"
+
+
+@pytest.mark.shared
+def test_a_family_that_no_library_reads_is_not_compared(tmp_path: Path, story: str) -> None:
+    eye = torch.eye(D)
+    config = {"model_name": "m", "hook_point_layer": 2, "layer_subtype": "hook_resid_post", "d_in": D, "d_sae": 2 * D}
+    put(tmp_path, "config.json", config)
+    tensors = {"W_enc": torch.cat([eye, -eye], 1), "W_dec": torch.cat([eye, -eye]), "b_enc": torch.zeros(2 * D)}
+    pt(tmp_path / "weights.pt", tensors | {"b_dec": torch.zeros(D)})
     with pytest.raises(SAEError, match="a library that reads this SAE"):
-        check_sae(str(folder), model=story, texts=TEXTS, origin=True, device="cpu")
-    assert check_sae(str(folder), model=story, texts=TEXTS, device="cpu").verdict == "right"
+        check_sae(str(tmp_path), model=story, texts=TEXTS, origin=True, device="cpu")

@@ -16,7 +16,7 @@ from latentprobe.encode.formats import load_sae
 from latentprobe.encode.hookpoints import HookPoint
 from tests.encode.checkpoints import config_v6, write_saelens
 from tests.encode.conformance import CASES, PAGE, Case, compare, page, without_figures
-from tests.encode.layouts.case import Arrays, Tensors, arrays, draw, largest, pt, put, relu, safetensors
+from tests.encode.layouts.case import Arrays, Tensors, arrays, draw, largest, layer_normed, pt, put, relu, safetensors
 
 TABLE = [(case, dtype) for case in CASES for dtype in case.dtypes]
 
@@ -59,6 +59,28 @@ def qwen_scope(folder: Path, t: Tensors) -> Path:
     return pt(folder / "SAE-Res-Tiny-Base-W1K-L0_20" / "layer4.sae.pt", t)
 
 
+def gemma_scope_2(folder: Path, t: Tensors) -> Path:
+    put(folder, "config.json", {"architecture": "jump_relu", "hf_hook_point_in": "model.layers.4.output", "width": 300})
+    safetensors(folder / "params.safetensors", t)
+    return folder
+
+
+def llama_scope(folder: Path, t: Tensors) -> Path:
+    hook = "blocks.4.hook_resid_post"
+    config = {"hook_point_in": hook, "hook_point_out": hook, "d_model": 64, "d_sae": 300, "act_fn": "jumprelu"}
+    config |= {"jump_relu_threshold": 0.4, "norm_activation": "dataset-wise", "expansion_factor": 8, "top_k": 50}
+    config |= {"dataset_average_activation_norm": {"in": 20.0, "out": 20.0}, "sparsity_include_decoder_norm": True}
+    put(folder / "L4R", "hyperparams.json", config | {"apply_decoder_bias_to_pre_encoder": False})
+    safetensors(folder / "L4R" / "checkpoints" / "final.safetensors", t)
+    return folder / "L4R"
+
+
+def openai(folder: Path, t: Tensors) -> Path:
+    held = t | {"stats_last_nonzero": torch.zeros(300, dtype=torch.long), "activation": "TopK"}
+    path = folder / "resid_post_mlp_v5_32k" / "autoencoders" / "4.pt"
+    return pt(path, held | {"activation_state_dict": {"k": 9, "postact_fn": "ReLU"}})
+
+
 def encode_saelens(x: np.ndarray, t: Arrays) -> np.ndarray:
     pre = (x - t["b_dec"]) @ t["W_enc"] + t["b_enc"]
     return relu(pre) * (pre > t["threshold"])
@@ -72,6 +94,21 @@ def encode_sparsify(x: np.ndarray, t: Arrays) -> np.ndarray:
 def encode_gated(x: np.ndarray, t: Arrays) -> np.ndarray:
     h = (x - t["decoder_bias"]) @ t["encoder.weight"].T
     return (h + t["gate_bias"] > 0) * relu(np.exp(t["r_mag"]) * h + t["mag_bias"])
+
+
+def encode_gemma_scope_2(x: np.ndarray, t: Arrays) -> np.ndarray:
+    pre = x @ t["w_enc"] + t["b_enc"]
+    return relu(pre) * (pre > t["threshold"])
+
+
+def encode_llama_scope(x: np.ndarray, t: Arrays) -> np.ndarray:
+    pre = x @ t["encoder.weight"].T + t["encoder.bias"] * 20 / 8  # sqrt(64) / 20 is the scale of the inputs
+    pre = pre * np.linalg.norm(t["decoder.weight"], axis=0)
+    return pre * (pre > 0.4)
+
+
+def encode_openai(x: np.ndarray, t: Arrays) -> np.ndarray:
+    return largest((layer_normed(x) - t["pre_bias"]) @ t["encoder.weight"].T + t["latent_bias"], 9)
 
 
 LAYOUTS: dict[str, tuple[Callable[..., Path], Callable[..., np.ndarray], dict[str, tuple[int, ...]]]] = {
@@ -95,6 +132,26 @@ LAYOUTS: dict[str, tuple[Callable[..., Path], Callable[..., np.ndarray], dict[st
         qwen_scope,
         lambda x, t: largest(x @ t["W_enc"].T + t["b_enc"], 20),
         {"W_enc": (1024, 64), "W_dec": (64, 1024), "b_enc": (1024,), "b_dec": (64,)},
+    ),
+    "Gemma Scope 2": (
+        gemma_scope_2,
+        encode_gemma_scope_2,
+        {"w_enc": (64, 300), "w_dec": (300, 64), "b_enc": (300,), "b_dec": (64,), "threshold": (300,)},
+    ),
+    "Llama Scope": (
+        llama_scope,
+        encode_llama_scope,
+        {
+            "encoder.weight": (300, 64),
+            "encoder.bias": (300,),
+            "decoder.weight": (64, 300),
+            "decoder.bias": (64,),
+        },
+    ),
+    "OpenAI v5": (
+        openai,
+        encode_openai,
+        {"encoder.weight": (300, 64), "decoder.weight": (64, 300), "latent_bias": (300,), "pre_bias": (64,)},
     ),
 }
 

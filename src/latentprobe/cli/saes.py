@@ -22,12 +22,15 @@ def list_saes(
 ) -> None:
     """The SAEs that come with latentprobe, then those of SAELens' published table; without a network.
 
+    On a terminal, more than a hundred of several releases are counted, by model or else by release; piped, as in
+    `latentprobe saes list | less`, they are always listed.
+
     --json prints a list of {"reference", "model", "layer", "hook", "width", "l0", "explained_variance", "neuronpedia",
     "family", "refused" (why it cannot be loaded, or null)}; of bundled ones with all that is known.
     """
     import json
 
-    from latentprobe.cli.tables import print_saes
+    from latentprobe.cli.tables import LISTED, print_counts, print_saes
     from latentprobe.encode.formats import describe, list_bundled, list_known, table_source
     from latentprobe.encode.formats.registry import is_model
 
@@ -42,6 +45,8 @@ def list_saes(
     rows = bundled + list_known(model=model, layer=layer, family=family, release=release)
     if as_json:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+    elif sys.stdout.isatty() and len(rows) > LISTED and release is None:
+        print_counts(rows, table_source())
     else:
         print_saes(rows, table_source())
 
@@ -76,11 +81,17 @@ def check(
     text: Annotated[
         str | None, typer.Option(help="File with texts: one a line, or a table with a column 'text'. Default: our own.")
     ] = None,
-    origin: Annotated[bool, typer.Option("--origin", help="Compare with SAELens, which must be installed.")] = False,
+    images: Annotated[
+        str | None, typer.Option(help="Folder of images, or a table with a column 'image', in place of texts.")
+    ] = None,
+    origin: Annotated[
+        bool,
+        typer.Option("--origin", help="Compare with sae-lens, eai-sparsify or dictionary-learning, installed here."),
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     as_json: Json = False,
 ) -> None:
-    """Run a model on some texts and see whether an SAE was loaded right: figures, and a verdict.
+    """Run a model on some texts or images and see whether an SAE was loaded right: figures, and a verdict.
 
     Exit status 2 where it is wrong. --json prints {"tokens", "l0", "dead_share", "explained_variance", "cosine",
     "norm_ratio", "largest", "reference", "model", "hook", "width", "cross_entropy": {"clean", "spliced", "ablated",
@@ -89,11 +100,14 @@ def check(
     import json
 
     from latentprobe.cli.tables import print_check
-    from latentprobe.corpus import read_texts
+    from latentprobe.corpus import ImageFile, read_images, read_texts
     from latentprobe.encode.check import check_sae
 
     texts = None if text is None else read_texts(text)[1]
-    checked = check_sae(reference, model=model, texts=texts, origin=origin, device=device).as_dict()
+    pictures = None
+    if images is not None:
+        pictures = [image for image in read_images(images).columns["image"] if isinstance(image, ImageFile)]
+    checked = check_sae(reference, model=model, texts=texts, images=pictures, origin=origin, device=device).as_dict()
     if as_json:
         sys.stdout.write(json.dumps(checked, indent=2) + "\n")
     else:

@@ -14,10 +14,22 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["print_check", "print_decision", "print_facts", "print_plan", "print_results", "print_saes"]
+__all__ = [
+    "LISTED",
+    "print_check",
+    "print_counts",
+    "print_decision",
+    "print_facts",
+    "print_plan",
+    "print_results",
+    "print_saes",
+]
 
 #: Rows of each kind that the table of a run shows; the report has all of them.
 SHOWN = 6
+
+#: SAEs that a terminal shows one by one; more are counted.
+LISTED = 100
 
 
 def _console() -> Console:
@@ -123,17 +135,55 @@ def print_saes(rows: Sequence[Mapping[str, Any]], source: str) -> None:
     """SAEs, a line each, and how others are named. Plain columns: rich takes seconds for ten thousand rows."""
     columns = ("reference", "model", "hook", "width", "l0", "explained_variance")
     cells = [[_cell(row.get(column)) for column in columns] for row in rows]
-    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
     notes = ["", *(f"not read: {row['refused']}" if row.get("refused") else "" for row in rows)]
-    lines = (
+    _print_columns([[column.replace("_", " ") for column in columns], *cells], notes)
+    _print_source(rows, source)
+
+
+def print_counts(rows: Sequence[Mapping[str, Any]], source: str) -> None:
+    """How many SAEs there are of each model, or of each release where they are of one model; and how to see them."""
+    models = dict.fromkeys(str(row["model"]) for row in rows)
+    column = "model" if len(models) > 1 else "release"
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        name = row["model"] if column == "model" else _release(row["reference"])
+        groups.setdefault(str(name), []).append(row)
+    lines = [[column, "SAEs", "layers", "width", "not read"]]
+    for name, own in sorted(groups.items(), key=lambda group: -len(group[1])):
+        unread = sum(bool(row.get("refused")) for row in own)
+        lines.append(
+            [name, f"{len(own):,}", _range(own, "layer"), _range(own, "width"), f"{unread:,}" if unread else "-"]
+        )
+    _print_columns(lines, [""] * len(lines))
+    name = lines[1][0]
+    narrower = f"--model {name}" if column == "model" else f"--model {next(iter(models))} --release {name}"
+    _print_source(rows, source, f"one by one: {narrower} --layer N, or latentprobe saes list | less")
+
+
+def _release(reference: str) -> str:
+    """The release of SAELens' table in a reference, or the scheme of another."""
+    return reference.removeprefix("saelens:").split("/" if reference.startswith("saelens:") else ":")[0]
+
+
+def _range(rows: Sequence[Mapping[str, Any]], column: str) -> str:
+    known = sorted({row[column] for row in rows if row.get(column) is not None})
+    return "-" if not known else str(known[0]) if len(known) == 1 else f"{known[0]} to {known[-1]}"
+
+
+def _print_columns(lines: Sequence[Sequence[str]], notes: Sequence[str]) -> None:
+    """Lines of cells under each other, each with a note behind it."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    sys.stdout.writelines(
         "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=True)), note]).rstrip() + "\n"
-        for line, note in zip([[column.replace("_", " ") for column in columns], *cells], notes, strict=True)
+        for line, note in zip(lines, notes, strict=True)
     )
-    sys.stdout.writelines(lines)
-    unread = sum(bool(row.get("refused")) for row in rows)
-    console = Console()
+
+
+def _print_source(rows: Sequence[Mapping[str, Any]], source: str, *more: str) -> None:
+    unread, console = sum(bool(row.get("refused")) for row in rows), Console()
     for line in (
         f"{len(rows):,} SAEs, {unread:,} of which are not read; known from {source}",
+        *more,
         "others: a folder, a file of a published name, or hf:ORG/REPO/PATH",
     ):
         console.print(line, style="dim", markup=False, highlight=False, soft_wrap=True)

@@ -16,14 +16,15 @@ import torch
 from torch import Tensor
 
 from latentprobe.config import BackboneSpec
-from latentprobe.corpus import read_texts
+from latentprobe.corpus import ImageFile, Rows, read_texts
 from latentprobe.encode.backbone import Backbone, load_backbone
-from latentprobe.encode.extract import require_fit
+from latentprobe.encode.extract import require_fit, settle_bos
 from latentprobe.encode.featurize import batches
 from latentprobe.encode.formats import describe, load_sae
+from latentprobe.encode.image_families import find_image_family, reads_images
 from latentprobe.encode.impossible import EXPLODING
 from latentprobe.encode.latents import TokenLatents
-from latentprobe.encode.model_files import MINILM
+from latentprobe.encode.model_files import MINILM, find_model
 from latentprobe.encode.origin import Agreement, compare_with_origin
 from latentprobe.encode.sae import SAE
 from latentprobe.encode.splice import CrossEntropy, cross_entropy, is_causal
@@ -86,21 +87,24 @@ def check_sae(
     *,
     model: str | None = None,
     texts: Sequence[str] | None = None,
+    images: Sequence[ImageFile] | None = None,
     origin: bool = False,
     device: str = "auto",
 ) -> Check:
-    """Run a model on some texts and see whether an SAE does what an SAE does.
+    """Run a model on some texts or images and see whether an SAE does what an SAE does.
 
     Args:
         reference: of the SAE.
         model: Hugging Face id, folder or alias; by default the one the SAE names.
-        texts: some hundred lines are enough; by default the messages that come with the package.
+        texts: some hundred lines are enough; by default the messages that come with the package. They are read with a
+            BOS token where the SAE says that it was trained with one.
+        images: in place of texts, for a model that reads images; some dozen are enough.
         origin: also compare with the library that owns the format, which must be installed.
         device: ``auto``, ``cpu``, ``cuda``, ``mps``.
 
     Raises:
         SAEError, ModelError: something cannot be found, or the two do not fit each other.
-        SpecError: the SAE names no model, and none was given.
+        SpecError: the SAE names no model, and none was given; texts and images, or no images for a vision encoder.
         CorpusError: no text holds a token.
         MissingExtraError: ``origin`` without that library.
     """
@@ -108,13 +112,14 @@ def check_sae(
     spec = BackboneSpec(
         model=_model(sae, model), layers=(sae.hook.layer,), hook=sae.hook.site, saes=(reference,), device=device
     )
-    backbone = load_backbone(spec)
+    rows = _rows(spec, texts, images)
+    backbone = _load(spec, sae, images=images is not None)
     require_fit(sae, spec, backbone.files)
-    texts = demo_texts() if texts is None else texts
     moved = sae.to(backbone.device)
-    figures, x = measure(moved, backbone, texts)
+    figures, x = measure(moved, backbone, rows)
     published = _published(reference)
-    entropy = cross_entropy(moved, backbone, texts) if is_causal(backbone.files) else None
+    predicts = images is None and is_causal(backbone.files)
+    entropy = cross_entropy(moved, backbone, [str(row) for row in rows]) if predicts else None
     agreement = compare_with_origin(reference, sae, x.cpu()) if origin else None
     verdict, reasons = judge(figures, sae.width, published, entropy, agreement)
     name = backbone.files.name
@@ -123,24 +128,47 @@ def check_sae(
     )
 
 
-def measure(sae: SAE, backbone: Backbone, texts: Sequence[str]) -> tuple[Figures, Tensor]:
-    """The figures of an SAE, with its decoder, on the selected tokens of some texts; and the first of their states.
+def _rows(spec: BackboneSpec, texts: Sequence[str] | None, images: Sequence[ImageFile] | None) -> Rows:
+    """What the model is to read."""
+    if texts is not None and images is not None:
+        raise SpecError("texts or images were expected", got="both", fix="give --text or --images")
+    if images is not None:
+        return tuple(images)
+    files = find_model(spec.model)
+    if reads_images(files.config) and not find_image_family(str(files.config["model_type"])).has_language:
+        raise SpecError(
+            f"images were expected: {files.name} reads nothing else", got="texts", fix="name a folder: --images"
+        )
+    return demo_texts() if texts is None else tuple(texts)
+
+
+def _load(spec: BackboneSpec, sae: SAE, *, images: bool) -> Backbone:
+    """The model, which reads texts as those the SAE was trained on."""
+    if images:
+        from latentprobe.encode.images import load_image_backbone
+
+        return load_image_backbone(spec)
+    return load_backbone(settle_bos(spec, [sae]))
+
+
+def measure(sae: SAE, backbone: Backbone, rows: Rows) -> tuple[Figures, Tensor]:
+    """The figures of an SAE, with its decoder, on the selected tokens of texts or images; and the first states.
 
     Raises:
-        CorpusError: no token is selected in any text.
+        CorpusError: no token is selected in any of them.
         SAEError: the SAE has no decoder, or does not take these states.
     """
-    tokens = backbone.tokenize(texts)
+    tokens = backbone.tokenize(rows)
     sums, first = _Sums(sae.width, sae.d_in), torch.zeros(0, sae.d_in)
-    for rows in batches(tokens, backbone.batch_tokens):
-        x = backbone.hidden_states([tokens[row] for row in rows], [sae.hook])[sae.hook]
+    for batch in batches(tokens, backbone.batch_tokens):
+        x = backbone.hidden_states([tokens[row] for row in batch], [sae.hook])[sae.hook]
         latents, rebuilt = sae.reconstruct(x)
         sums.add(x.double().cpu(), latents, rebuilt.double())
         first = x if len(x) > len(first) else first
     if sums.tokens == 0:
         raise CorpusError(
             "texts with at least one token were expected",
-            got=f"{len(texts)} texts without any",
+            got=f"{len(rows)} texts without any",
             fix="give a file with some lines of ordinary text",
         )
     return sums.figures(), first[:512]

@@ -14,7 +14,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from latentprobe.encode.backbone import Backbone
+from latentprobe.encode.backbone import Backbone, loading_from
 from latentprobe.encode.families import find_blocks, find_site
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.model_files import ModelFiles
@@ -89,7 +89,8 @@ def _load(backbone: Backbone) -> Any:
     """The whole model, with the head that the backbone leaves out."""
     dtype = getattr(torch, backbone.spec.dtype)
     folder = backbone.files.folder
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True)
+    with loading_from(backbone.files):
+        model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True)
     return model.eval().to(backbone.device)
 
 

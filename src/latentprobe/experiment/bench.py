@@ -24,7 +24,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-__all__ = ["BENCHMARKS", "bench"]
+__all__ = ["BENCHMARKS", "bench", "peak_mib"]
 
 ROUNDS = 3
 
@@ -33,13 +33,23 @@ ENCODE = {"tokens": 2048, "d_in": 2304, "width": 16384, "rows": 32}
 STORE = {"rows": 20_000, "width": 16_384, "active": 300}
 
 
-def bench(name: str) -> dict[str, Any]:
+def bench(name: str, *, width: int = 16_384) -> dict[str, Any]:
     """Run one benchmark.
+
+    Args:
+        name: one of ``BENCHMARKS``.
+        width: features of the SAE that ``load`` loads.
 
     Returns:
         ``{"name", "ours", "peers", "ratios", "equal", "machine"}``: seconds and peak extra MiB of each, ratios of
-        seconds (above 1: ours is faster), and whether all results agree.
+        seconds (above 1: ours is faster), and whether all results agree. ``load`` has no peers: "ours" holds
+        "needed_mib", what the encoder takes in float32, and "ratios" the peak beside it.
+
+    Raises:
+        SpecError: ``load`` has no room for a file of that width.
     """
+    if name == "load":
+        return _summary(name, *_loaded(width))
     contenders = BENCHMARKS[name]
     measured: dict[str, list[tuple[float, float]]] = {contender: [] for contender in contenders}
     results: dict[str, NDArray[Any]] = {}
@@ -57,26 +67,37 @@ def bench(name: str) -> dict[str, Any]:
         for contender, runs in measured.items()
     }
     ours = summary.pop("latentprobe")
-    return {
-        "name": name,
-        "ours": ours,
-        "peers": summary,
-        "ratios": {peer: round(figures["seconds"] / ours["seconds"], 2) for peer, figures in summary.items()},
-        "equal": all(np.allclose(result, results["latentprobe"], rtol=1e-3, atol=1e-3) for result in results.values()),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-    }
+    ratios = {peer: round(figures["seconds"] / ours["seconds"], 2) for peer, figures in summary.items()}
+    equal = all(np.allclose(result, results["latentprobe"], rtol=1e-3, atol=1e-3) for result in results.values())
+    return _summary(name, ours, summary, ratios, equal)
+
+
+def _loaded(width: int) -> tuple[dict[str, Any], dict[str, Any], dict[str, float], bool]:
+    """Ours, no peers, the peak beside what is needed, and whether it is right."""
+    from latentprobe.experiment.bench_load import bench_load
+
+    ours = bench_load(width)
+    equal = ours.pop("equal")
+    return {"width": width} | ours, {}, {"peak / needed": round(ours["peak_mib"] / ours["needed_mib"], 3)}, equal
+
+
+def _summary(
+    name: str, ours: dict[str, Any], peers: dict[str, Any], ratios: dict[str, float], equal: bool
+) -> dict[str, Any]:
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    return {"name": name, "ours": ours, "peers": peers, "ratios": ratios, "equal": equal, "machine": machine}
 
 
 def _measure(name: str, contender: str) -> tuple[float, float, NDArray[Any]]:
     """Prepare, then run one contender: seconds, MiB the process grew by, and a small digest of the result."""
     run = BENCHMARKS[name][contender]()
-    before = _peak_mib()
+    before = peak_mib()
     start = time.perf_counter()
     result = run()
-    return time.perf_counter() - start, _peak_mib() - before, result
+    return time.perf_counter() - start, peak_mib() - before, result
 
 
-def _peak_mib() -> float:
+def peak_mib() -> float:
     """Largest resident size of this process so far (Linux counts KiB, macOS bytes)."""
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return size / (1024 * 1024 if sys.platform == "darwin" else 1024)
@@ -175,8 +196,9 @@ def _store_npz() -> Run:
     return run
 
 
-#: Benchmark to contenders; each prepares its inputs and returns what is timed.
+#: Benchmark to contenders; each prepares its inputs and returns what is timed. Loading has none: see `bench_load`.
 BENCHMARKS: dict[str, dict[str, Callable[[], Run]]] = {
     "encode": {"latentprobe": _encode_ours, "dense torch": _encode_dense},
     "store": {"latentprobe": _store_ours, "scipy npz": _store_npz},
+    "load": {},
 }
