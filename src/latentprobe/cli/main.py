@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from latentprobe.cli import bench, demo, explain, extract, fit, predict, report, run, saes
+from latentprobe.cli import bench, demo, explain, extract, fit, predict, recommend, report, run, saes
 from latentprobe.errors import LatentprobeError
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ for verb in (
     predict.predict,
     explain.explain,
     report.report,
+    recommend.recommend,
     bench.bench,
 ):
     app.command()(verb)

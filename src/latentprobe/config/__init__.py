@@ -18,6 +18,7 @@ from latentprobe.config.fields import (
     Unique,
 )
 from latentprobe.config.reading import parse_spec, read_spec
+from latentprobe.config.regimes import RegimesSpec, ShiftSpec
 
 __all__ = [
     "HIDDEN_POOLINGS",
@@ -33,7 +34,9 @@ __all__ = [
     "Pooling",
     "PositiveFloat",
     "ProbeSpec",
+    "RegimesSpec",
     "Selection",
+    "ShiftSpec",
     "Unique",
     "parse_spec",
     "read_spec",

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from latentprobe.config.backbone import BackboneSpec
 from latentprobe.config.data import DataSpec
 from latentprobe.config.fields import Binarize, Frozen, Pooling, PositiveFloat, Selection, Unique
+from latentprobe.config.regimes import RegimesSpec
 
 
 class ProbeSpec(Frozen):
@@ -49,7 +50,9 @@ class ExperimentSpec(Frozen):
     binarize: Annotated[tuple[Binarize, ...], Field(min_length=1), Unique] = ("none", 1.0, "auto")
     """After pooling: none, 1 above a number, or 1 above a threshold learned per feature."""
     selection: Annotated[tuple[Selection, ...], Field(min_length=1), Unique] = ("all",)
-    """Features kept, chosen on training rows: all, top{K} by standardized mean difference, l1."""
+    """Features kept, chosen on training rows: all; the K best by standardized mean difference (top{K}), by the L1
+    path (l1top{K}: those that enter first) or by the size of their weight beside all others (weight{K}); or l1, all
+    that an L1 fit gives a weight."""
     baselines: Annotated[tuple[Literal["hidden", "tfidf", "majority", "length"], ...], Unique] = (
         "hidden",
         "tfidf",
@@ -60,6 +63,11 @@ class ExperimentSpec(Frozen):
     """The linear model."""
     evaluate: EvaluateSpec = EvaluateSpec()
     """Folds, seed and intervals."""
+    k_sparse: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Unique] = ()
+    """Also fit with only the best so many features, by each rule of selection: [1, 2, 4, 8, 16, 32, 64, 128, 256, 512].
+    The chosen SAE row, beside the best hidden state and the best word counts."""
+    regimes: RegimesSpec | None = None
+    """Also compare with little data, imbalance, label noise and on another source; `{}` for all but the last."""
 
     @model_validator(mode="after")
     def _backbones_differ(self) -> ExperimentSpec:

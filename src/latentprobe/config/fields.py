@@ -28,9 +28,9 @@ def _binarize(value: str | float) -> str | float:
 
 
 def _selection(name: str) -> str:
-    if re.fullmatch(r"all|l1|top[1-9]\d{0,6}", name):
+    if re.fullmatch(r"all|l1|(top|l1top|weight)[1-9]\d{0,6}", name):
         return name
-    raise ValueError("a selection is all, l1 or top{K} such as top256")
+    raise ValueError("a selection is all, l1, or top{K}, l1top{K} or weight{K}, such as top256")
 
 
 def _positive(value: float) -> float:

@@ -18,12 +18,13 @@ from latentprobe.encode.extract import PlannedSource
 from latentprobe.encode.formats import labels as sae_labels
 from latentprobe.experiment.environment import Reporter, Silent, Stopwatch, environment
 from latentprobe.experiment.features import Plan, make_plan
+from latentprobe.experiment.further import curves, regimes
 from latentprobe.experiment.places import require_folder
 from latentprobe.experiment.representations import representations
 from latentprobe.experiment.results import METRICS, predictions_table, results_of
 from latentprobe.explain.evidence import class_evidence
 from latentprobe.files import atomic_folder, write_json, write_text
-from latentprobe.learn import Evaluation, Split, evaluate, split, units_of
+from latentprobe.learn import Evaluation, Representation, Split, evaluate, split, units_of
 from latentprobe.report import write_report
 from latentprobe.store import OutcomeStore, SparseFeatures
 
@@ -62,19 +63,24 @@ def run_experiment(
         parts = split(plan.corpus, test=share, seed=spec.evaluate.seed)
     with watch.stage("extract"):
         plan.extract(reporter)
+    rows = representations(plan.spec, plan.all_sources, plan.corpus, plan.store)
     with watch.stage("evaluate"):
-        evaluation = _evaluate(plan, parts, jobs, reporter)
+        evaluation = _evaluate(plan, parts, rows, jobs, reporter)
+    with watch.stage("further"):
+        further = {
+            "curves": curves(plan, parts, rows, evaluation, jobs),
+            "regimes": regimes(plan, parts, rows, jobs, reporter),
+        }
     with atomic_folder(out) as folder:
         with watch.stage("write"):
-            _write(folder, plan, parts, evaluation)
+            _write(folder, plan, parts, evaluation, further)
         write_json(folder / "environment.json", environment(plan.all_sources, spec.evaluate.seed, watch.seconds))
         write_report(folder)
     return out
 
 
-def _evaluate(plan: Plan, parts: Split, jobs: int | None, reporter: Reporter) -> Evaluation:
+def _evaluate(plan: Plan, parts: Split, rows: list[Representation], jobs: int | None, reporter: Reporter) -> Evaluation:
     """Every representation, on the same split and folds."""
-    rows = representations(plan.spec, plan.all_sources, plan.corpus, plan.store)
     done = 0
 
     def advance(line: str) -> None:
@@ -95,10 +101,10 @@ def _evaluate(plan: Plan, parts: Split, jobs: int | None, reporter: Reporter) ->
     )
 
 
-def _write(folder: Path, plan: Plan, parts: Split, evaluation: Evaluation) -> None:
+def _write(folder: Path, plan: Plan, parts: Split, evaluation: Evaluation, further: dict[str, Any]) -> None:
     """Everything of the run directory but what says how long it took."""
     spec, corpus = plan.spec, plan.corpus
-    results = results_of(spec, corpus, parts, evaluation)
+    results = results_of(spec, corpus, parts, evaluation) | further
     source = _selected_source(plan, results["selected"])
     assert source.sae is not None and evaluation.probe is not None
     labels = sae_labels(source.sae.reference)

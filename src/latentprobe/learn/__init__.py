@@ -4,6 +4,7 @@
     evaluate                 every representation: chosen on inner folds, judged on the test part, with intervals
     choose                   one representation on training rows: the best C, refitted on all of them
     FittedProbe              the linear model that comes out
+    conditions, quiver       little data, imbalance, noise, shift: do SAE rows among the choices help there?
     calibrate                decision values to probabilities, labels unchanged
 
 Works on arrays and lists of texts. Knows nothing of tokens, language models or files.
@@ -12,17 +13,21 @@ Works on arrays and lists of texts. Knows nothing of tokens, language models or 
 from __future__ import annotations
 
 from latentprobe.learn.calibration import Calibration, calibrate
+from latentprobe.learn.conditions import Condition, conditions
+from latentprobe.learn.curves import along, k_sparse_representations
 from latentprobe.learn.evaluate import Comparison, Evaluation, Representation, evaluate
 from latentprobe.learn.intervals import Difference
 from latentprobe.learn.metrics import threshold_at_fpr
 from latentprobe.learn.outcome import Detail
 from latentprobe.learn.probes import Chosen, FittedProbe, Recipe, choose
+from latentprobe.learn.regimes import quiver
 from latentprobe.learn.splits import Split, inner_folds, split, units_of
 
 __all__ = [
     "Calibration",
     "Chosen",
     "Comparison",
+    "Condition",
     "Detail",
     "Difference",
     "Evaluation",
@@ -30,10 +35,14 @@ __all__ = [
     "Recipe",
     "Representation",
     "Split",
+    "along",
     "calibrate",
     "choose",
+    "conditions",
     "evaluate",
     "inner_folds",
+    "k_sparse_representations",
+    "quiver",
     "split",
     "threshold_at_fpr",
     "units_of",

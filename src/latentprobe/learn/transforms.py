@@ -23,7 +23,9 @@ ROW_LENGTH = 16.0
 same for SAE features, hidden states and TF-IDF, and one grid serves them all: with rows of length 1, as TF-IDF comes,
 the best C of word and character counts lies at the end of the grid or beyond it."""
 _SELECTION_C = 1.0
-"""C of the L1 fit that selects features."""
+"""C of the L1 fit that selects features, and of the L2 fit that ranks them by weight."""
+_PATH = tuple(float(C) for C in np.geomspace(1e-4, 10, 26))
+"""Values of C along which features enter an L1 fit: five to a factor of ten, from where none does."""
 
 Scaling = Literal["firing", "standard", "none"]
 """How columns are brought to one scale: ``firing`` divides by the root mean square of the non-zero values (sparse
@@ -98,7 +100,8 @@ def fit_transform(
             values, so that a feature is on where it fires as it usually does, whatever its unit. (Against 0, the
             median and a threshold picked by class separation, it was best or level on the same data as below.)
         selection: ``all`` that vary; ``top{K}`` with the largest absolute standardized mean difference; ``l1``, those
-            an L1 logistic regression gives a weight.
+            an L1 logistic regression gives a weight; ``l1top{K}``, those that enter first on the L1 path;
+            ``weight{K}``, those with the largest weights of an L2 fit on all of them.
 
     Returns:
         ``(Transform.apply(rows), Transform)``. Columns that are constant on these rows (for sparse ones: always 0)
@@ -111,18 +114,27 @@ def fit_transform(
     if thresholds is not None:
         still = _varying(values, centred=False)
         features, thresholds, values = features[still], thresholds[still], columns_of(values, still)
-    if selection.startswith("top"):
-        chosen = _largest(mean_difference(values, target), int(selection.removeprefix("top")))
-    elif selection == "l1":
-        chosen = _with_weight(values, target, scaling)
-    else:
-        chosen = np.arange(len(features))
+    chosen = _selected(values, target, scaling, selection)
     values = columns_of(values, chosen)
     center, scale = _scales(values, scaling)
     transform = Transform(features[chosen], None if thresholds is None else thresholds[chosen], center, scale)
     if center is not None:
         return ((values - center) * scale).astype(np.float32), transform
     return _scaled(values, scale), transform
+
+
+def _selected(values: Matrix, target: Target, scaling: Scaling, selection: str) -> NDArray[np.int64]:
+    """Positions of the columns a rule of selection keeps, ascending."""
+    rule = selection.rstrip("0123456789")
+    if rule == "all" or (rule != selection and int(selection.removeprefix(rule)) >= values.shape[1]):
+        return np.arange(values.shape[1])
+    if selection == "l1":
+        return _with_weight(values, target, scaling)
+    k = int(selection.removeprefix(rule))
+    if rule == "top":
+        return _largest(mean_difference(values, target), k)
+    rows = _brought_to_scale(values, scaling)
+    return _largest(_by_weight(rows, target) if rule == "weight" else _by_entry(rows, target, k), k)
 
 
 def _varying(rows: Matrix, *, centred: bool) -> NDArray[np.int64]:
@@ -225,10 +237,35 @@ def _largest(score: NDArray[np.float64], k: int) -> NDArray[np.int64]:
     return np.sort(np.argsort(-score, kind="stable")[:k]).astype(np.int64)
 
 
+def _brought_to_scale(values: Matrix, scaling: Scaling) -> Matrix:
+    center, scale = _scales(values, scaling)
+    return _scaled(values, scale) if center is None else ((values - center) * scale).astype(np.float32)
+
+
 def _with_weight(values: Matrix, target: Target, scaling: Scaling) -> NDArray[np.int64]:
     """Positions of the columns an L1 fit gives a weight; of none, the one with the largest mean difference."""
-    center, scale = _scales(values, scaling)
-    rows = _scaled(values, scale) if center is None else ((values - center) * scale).astype(np.float32)
-    (model,) = fit_path(rows, target, [_SELECTION_C], penalty="l1")
+    (model,) = fit_path(_brought_to_scale(values, scaling), target, [_SELECTION_C], penalty="l1")
     chosen = np.flatnonzero(np.any(model.weights != 0, axis=0))
     return chosen if len(chosen) else _largest(mean_difference(values, target), 1)
+
+
+def _by_weight(rows: Matrix, target: Target) -> NDArray[np.float64]:
+    """The largest absolute weight of each column over the classes, beside all other columns, in an L2 fit."""
+    (model,) = fit_path(rows, target, [_SELECTION_C])
+    return np.asarray(np.abs(model.weights).max(axis=0))
+
+
+def _by_entry(rows: Matrix, target: Target, k: int) -> NDArray[np.float64]:
+    """A score of each column that is the higher, the earlier it gets a weight as an L1 penalty is relaxed.
+
+    The path is walked until k columns have one; those that enter at one step are ordered by the size of their weight.
+    """
+    score = np.zeros(rows.shape[1])
+    for step, C in enumerate(_PATH):
+        (model,) = fit_path(rows, target, [C], penalty="l1")
+        size = np.abs(model.weights).max(axis=0)
+        new = (size > 0) & (score == 0)
+        score[new] = len(_PATH) - step + size[new] / (1 + size.max())
+        if np.count_nonzero(score) >= k:
+            break
+    return score

@@ -5,5 +5,7 @@ nothing of models, features or fits.
 """
 
 from latentprobe.report.page import render_report, write_report
+from latentprobe.report.recommendation import recommendation
+from latentprobe.report.run_files import read_run
 
-__all__ = ["render_report", "write_report"]
+__all__ = ["read_run", "recommendation", "render_report", "write_report"]
