@@ -32,9 +32,9 @@ from latentprobe.deploy.manifest import (
     TensorFile,
     can_prune,
 )
-from latentprobe.encode.backbone import choose_device, choose_dtype
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.latents import TokenLatents
+from latentprobe.encode.loading import choose_device, choose_dtype
 from latentprobe.encode.model_files import ModelFiles
 from latentprobe.encode.sae import SAE, Gated, GroupMax, Threshold, TopK
 from latentprobe.files import FORMAT

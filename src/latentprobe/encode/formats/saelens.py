@@ -217,7 +217,7 @@ def _hook(place: Place, values: dict[str, Any]) -> HookPoint:
     """Where the SAE's inputs are taken, the whole width of it."""
     name = values.get("hook_name")
     hook = place.hook(name)
-    own = int(str(name).split(".")[1])
+    own = 0 if hook.site == "embed" else int(str(name).split(".")[1])
     layers = [values[key] for key in ("hook_layer", "hook_point_layer") if values.get(key) is not None]
     if any(layer != own for layer in layers):
         raise place.refusal(
