@@ -11,9 +11,10 @@ import torch
 from latentprobe.config import BackboneSpec
 from latentprobe.corpus import Target
 from latentprobe.deploy import Bundle, build_bundle, card_for
+from latentprobe.encode.activations import Activation, Gated, GroupMax, Threshold, TopK
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.model_files import find_model
-from latentprobe.encode.sae import SAE, Activation, Gated, GroupMax, Threshold, TopK
+from latentprobe.encode.sae import SAE
 from latentprobe.learn import Calibration, FittedProbe
 
 D_IN, WIDTH = 16, 24

@@ -13,12 +13,13 @@ import torch
 
 from latentprobe.config import BackboneSpec
 from latentprobe.encode import featurize as module
+from latentprobe.encode.activations import Threshold
 from latentprobe.encode.backbone import Backbone, load_backbone
 from latentprobe.encode.extract import PlannedSource, extract, plan_sources
 from latentprobe.encode.featurize import Source, featurize, shards
 from latentprobe.encode.formats import load_sae
 from latentprobe.encode.hookpoints import HookPoint
-from latentprobe.encode.sae import SAE, Threshold
+from latentprobe.encode.sae import SAE
 from latentprobe.errors import SAEError, SpecError
 from latentprobe.files import sha256_json
 from latentprobe.store import DenseFeatures, FeatureStore, SparseFeatures

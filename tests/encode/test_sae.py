@@ -16,9 +16,10 @@ import latentprobe.encode.hookpoints
 import latentprobe.encode.latents
 import latentprobe.encode.pooling
 import latentprobe.encode.sae
+from latentprobe.encode.activations import Gated, GroupMax, Threshold, TopK
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.latents import TokenLatents
-from latentprobe.encode.sae import SAE, Gated, GroupMax, Threshold, TopK, without_b_dec
+from latentprobe.encode.sae import SAE, without_b_dec
 from latentprobe.errors import SAEError
 from tests.encode.checkpoints import D_IN, WIDTH, states
 

@@ -18,8 +18,9 @@ from latentprobe.errors import nearest
 if TYPE_CHECKING:  # torch is imported when weights are read, not when facts are
     from torch import Tensor
 
+    from latentprobe.encode.activations import Activation
     from latentprobe.encode.formats.tensors import Tensors
-    from latentprobe.encode.sae import SAE, Activation
+    from latentprobe.encode.sae import SAE
 
 __all__ = ["FILES", "facts", "load"]
 
@@ -122,7 +123,7 @@ def _activation(place: Place, known: Facts, tensors: Tensors, bias: Tensor) -> t
     """The encoder bias and the activation of the class."""
     import torch
 
-    from latentprobe.encode.sae import Gated, Threshold, TopK
+    from latentprobe.encode.activations import Gated, Threshold, TopK
 
     width = known.width
     if known.architecture == "GatedAutoEncoder":

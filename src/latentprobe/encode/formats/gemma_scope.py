@@ -82,8 +82,9 @@ def load(place: Place, *, decoder: bool) -> SAE:
     Raises:
         SAEError: as :func:`facts`, or the weights are damaged or of another size than the path says.
     """
+    from latentprobe.encode.activations import Threshold
     from latentprobe.encode.formats.tensors import open_npz
-    from latentprobe.encode.sae import SAE, Threshold
+    from latentprobe.encode.sae import SAE
 
     known = facts(place)
     tensors = open_npz(place, WEIGHTS)

@@ -13,8 +13,9 @@ from latentprobe.encode.formats.place import Facts, Place
 from latentprobe.encode.hookpoints import HookPoint, Site
 
 if TYPE_CHECKING:  # torch is imported when weights are read, not when facts are
+    from latentprobe.encode.activations import Activation
     from latentprobe.encode.formats.tensors import Tensors
-    from latentprobe.encode.sae import SAE, Activation
+    from latentprobe.encode.sae import SAE
 
 __all__ = ["PATH", "facts", "load"]
 
@@ -97,7 +98,7 @@ def _activation(place: Place, others: dict[str, Any], width: int) -> tuple[Activ
     """The activation, and what is done to each row before the encoder."""
     import torch
 
-    from latentprobe.encode.sae import Threshold, TopK
+    from latentprobe.encode.activations import Threshold, TopK
 
     name, state = others.get("activation", "ReLU"), others.get("activation_state_dict") or {}
     if name == "ReLU":

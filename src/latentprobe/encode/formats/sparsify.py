@@ -36,8 +36,9 @@ def load(place: Place, *, decoder: bool) -> SAE:
     Raises:
         SAEError: as :func:`facts`, or the weights are damaged or do not fit the config.
     """
+    from latentprobe.encode.activations import GroupMax, TopK
     from latentprobe.encode.formats.tensors import open_safetensors
-    from latentprobe.encode.sae import SAE, GroupMax, TopK, without_b_dec
+    from latentprobe.encode.sae import SAE, without_b_dec
 
     known, k = _read_config(place)
     tensors = open_safetensors(place, WEIGHTS)
