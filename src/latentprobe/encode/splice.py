@@ -109,12 +109,13 @@ def _replaced(
     entered: list[Tensor] = []  # the stream before the block, where what its attention adds is replaced
 
     def changed(states: Tensor) -> Tensor:
-        states = states.clone()
+        states = states.clone(memory_format=torch.contiguous_format)
+        rows = states.view(len(selected), -1)  # OPT runs its MLP on windows laid end to end
         if between:  # the MLP reads the stream and is added to it: it is changed once, for both
-            before = entered.pop()[0, selected]
-            states[0, selected] = replace(before + states[0, selected]) - before
+            before = entered.pop().reshape(rows.shape)[selected]
+            rows[selected] = replace(before + rows[selected]) - before
         else:
-            states[0, selected] = replace(states[0, selected])
+            rows[selected] = replace(rows[selected])
         return states
 
     def on_block(module: nn.Module, args: Any, kwargs: Any) -> None:
