@@ -15,6 +15,7 @@ import safetensors.torch
 import torch
 
 from latentprobe.deploy import Bundle, Manifest
+from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.pooling import pool
 from latentprobe.errors import BundleError, OutputError
 from latentprobe.learn import FittedProbe
@@ -49,6 +50,14 @@ def test_what_is_loaded_is_what_was_saved(
     assert np.array_equal(before.indices, after.indices) and np.array_equal(before.values, after.values)
     rows = before.csr()
     assert np.array_equal(bundle.probe.decision(rows), loaded.probe.decision(rows))
+
+
+@pytest.mark.parametrize("hook", [HookPoint(2, "attn_out"), HookPoint(0, "resid_pre")])
+def test_a_bundle_keeps_its_hook_point(tiny_bert: Path, tmp_path: Path, hook: HookPoint) -> None:
+    bundle = make_bundle(tiny_bert, at=hook)
+    bundle.save(tmp_path / "bundle")
+    loaded = Bundle.load(tmp_path / "bundle")
+    assert loaded.hook == hook and (loaded.backbone.layers, loaded.backbone.hook) == ((hook.layer,), hook.site)
 
 
 def test_the_same_bundle_is_saved_as_the_same_bytes(bundle: Bundle, tmp_path: Path) -> None:

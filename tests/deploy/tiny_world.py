@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,9 +12,10 @@ import torch
 from latentprobe.config import BackboneSpec
 from latentprobe.corpus import Target
 from latentprobe.deploy import Bundle, build_bundle, card_for
+from latentprobe.encode.activations import Activation, Gated, GroupMax, Threshold, TopK
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.model_files import find_model
-from latentprobe.encode.sae import SAE, Activation, Gated, GroupMax, Threshold, TopK
+from latentprobe.encode.sae import SAE
 from latentprobe.learn import Calibration, FittedProbe
 
 D_IN, WIDTH = 16, 24
@@ -37,7 +39,7 @@ TEXTS = [
 ]
 
 
-def make_sae(activation: str = "threshold", *, d_in: int = D_IN, width: int = WIDTH, site: Any = "resid_post") -> SAE:
+def make_sae(activation: str = "threshold", *, d_in: int = D_IN, width: int = WIDTH) -> SAE:
     """A random SAE of which about a third of the features are active on a token of the tiny model."""
     rng = torch.Generator().manual_seed(1)
     kinds: dict[str, Activation] = {
@@ -49,7 +51,7 @@ def make_sae(activation: str = "threshold", *, d_in: int = D_IN, width: int = WI
     return SAE(
         reference=f"by hand, {activation}",
         sha256="a" * 64,
-        hook=HookPoint(2, site),
+        hook=HookPoint(2, "resid_post"),
         model=None,
         W_enc=torch.randn(d_in, width, generator=rng) / d_in**0.5,
         b_enc=torch.randn(width, generator=rng) / 5 - 0.3,
@@ -84,14 +86,15 @@ def make_bundle(
     pooling: str = "max",
     binarized: bool = False,
     probe: FittedProbe | None = None,
+    at: HookPoint = HookPoint(2, "resid_post"),
     **spec: Any,
 ) -> Bundle:
     """A whole bundle on a tiny model."""
     scores = 3 if kind == "multilabel" else 1
     return build_bundle(
         probe or make_probe(kind, binarized=binarized),
-        sae=make_sae(activation),
-        backbone=BackboneSpec(model=str(model), layers=(2,), device="cpu", **spec),
+        sae=replace(make_sae(activation), hook=at),
+        backbone=BackboneSpec(model=str(model), layers=(at.layer,), hook=at.site, device="cpu", **spec),
         files=find_model(str(model)),
         pooling=pooling,
         binarize="auto" if binarized else "none",

@@ -131,10 +131,14 @@ def _figure(value: float | None) -> str:
 
 
 NOT_GUARANTEED = """\
-* Hook points are the output of a block, what an MLP adds to the residual stream, and the heads before their
-  projection. The stream before block L is read as the output of block L - 1. SAEs of token embeddings, of the stream
-  between attention and MLP (`hook_resid_mid`), and of what attention writes (`hook_attn_out`, so Llama Scope's LXA)
-  are refused.
+* Hook points are the output of a block (`resid_post`), the stream between its attention and its MLP (`resid_mid`), what
+  its MLP and its attention add to the residual stream (`mlp_out`, `attn_out`), behind the norm that Gemma 2 and 3 and
+  OLMo 2 have there, and the heads before their projection (`attn_z`); before all blocks, what enters the first one
+  (`resid_pre`) and the token embedding (`embed`). The stream before block L > 0 is read as the output of block L - 1.
+  All of them are compared with transformers' own modules for every model family.
+* Gemma Scope: its `att` and `attn_out` SAEs read the heads before their projection. SAEs of its embedding were trained
+  before the model multiplies that by sqrt(d_model), which is folded, `b_dec` included; SAELens leaves `b_dec` as it is,
+  so what it rebuilds differs by a constant, and its features do not.
 * Llama Scope: values are in the scale of the hidden states, as its own library's inference form gives them. SAELens
   gives them multiplied by one constant, sqrt(d_model) / mean norm of the training inputs; active features are the same.
 * Llama Scope of R1-Distill: SAEs that rank by decoder norms which are not 1 are refused.
@@ -156,7 +160,12 @@ REFUSED = """\
 | an input scale that is nowhere written | features would be wrong by an unknown factor |
 | one attention head; a rotated attention | its inputs are not those of the model as published |
 | sparsify with `signed: true`, OpenAI with another activation behind TopK | features could be below 0 |
-| MLP outputs of sparsify where the model normalizes them first (Gemma 2 and 3, OLMo 2) | the module's output is not what is added |
+| `resid_mid` where attention and MLP are added together (GPT-NeoX, Falcon) | there is no such state |
+| `resid_mid` where the stream is normalized after each addition (BERT and its kin, OPT 350m) | it is two states |
+| `embed` where it is normalized with positions, or projected, before the first block (BERT and its kin, ModernBERT, OPT 350m) | libraries take different states by that name |
+| outputs of MLPs and attentions in sparsify and dictionary_learning where the model normalizes them first (Gemma 2 and 3, OLMo 2) | the module's output is not what is added |
+| `embed_tokens` of a Gemma in sparsify and dictionary_learning | its scale depends on the version of transformers |
+| other places: queries, keys, values, patterns, an MLP's input or neurons, positions | not read |
 | pickles with code, under any name | reading them would run it |
 | a single `.pt` or `.pth` without its published name | nothing tells its hook point |
 | the `.pt` files of attn-saes-gpt2-small-all-layers | a format of their own, which is not read |

@@ -62,7 +62,18 @@ def test_an_sae_that_rebuilds_everything_loses_nothing(tmp_path: Path, story: st
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("hook", ["blocks.2.hook_resid_post", "blocks.1.hook_mlp_out", "blocks.3.attn.hook_z"])
+@pytest.mark.parametrize(
+    "hook",
+    [
+        "blocks.2.hook_resid_post",
+        "blocks.1.hook_mlp_out",
+        "blocks.3.attn.hook_z",
+        "blocks.3.hook_attn_out",
+        "blocks.2.hook_resid_mid",
+        "blocks.0.hook_resid_pre",
+        "hook_embed",
+    ],
+)
 def test_the_clean_cross_entropy_is_the_models_own_and_splicing_happens_at_the_hook(
     tmp_path: Path, story: str, hook: str
 ) -> None:
@@ -83,7 +94,17 @@ def test_the_clean_cross_entropy_is_the_models_own_and_splicing_happens_at_the_h
     def zeroed(states: torch.Tensor) -> torch.Tensor:
         return states * (~current[-1])[None, :, None]
 
-    if sae.hook.site == "attn_z":
+    def zeroed_between(states: torch.Tensor, **others: Any) -> torch.Tensor:
+        stream = zeroed(states + layer.self_attn(layer.input_layernorm(states), **others)[0])
+        return stream + layer.mlp(layer.post_attention_layernorm(stream))
+
+    if sae.hook.site == "resid_mid":
+        layer.forward = zeroed_between
+    elif sae.hook.site == "attn_out":
+        layer.self_attn.o_proj.register_forward_hook(lambda module, args, out: zeroed(out))
+    elif sae.hook.site in ("resid_pre", "embed"):
+        model.model.embed_tokens.register_forward_hook(lambda module, args, out: zeroed(out))
+    elif sae.hook.site == "attn_z":
         layer.self_attn.o_proj.register_forward_pre_hook(lambda module, args: (zeroed(args[0]),))
     elif sae.hook.site == "mlp_out":
         layer.mlp.register_forward_hook(lambda module, args, out: zeroed(out))

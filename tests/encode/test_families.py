@@ -16,6 +16,7 @@ import pytest
 import torch
 import transformers
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from latentprobe.config import BackboneSpec
 from latentprobe.encode.backbone import Backbone, load_backbone
@@ -57,6 +58,12 @@ POST_NORMS = {
 POST_NORMS |= dict.fromkeys(("roberta", "xlm-roberta", "camembert", "electra"), POST_NORMS["bert"])
 #: Families that norm what the attention gives before it is added.
 SANDWICHED = {"gemma2", "gemma3_text", "olmo2"}
+#: Attention and MLP read the same stream and are added together.
+PARALLEL = {"gpt_neox", "falcon", "falcon grouped"}
+#: Families that multiply the token embedding by the square root of its size.
+SCALED = {"gemma", "gemma2", "gemma3_text"}
+#: Where the token embedding is normalized with positions, or projected, before it enters the first block.
+WITHOUT_EMBEDDING = {*POST_NORMS, "modernbert"}
 CAUSAL = [name for name in NAMES if name.split()[0] in
           {"gpt2", "gpt_neox", "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3", "olmo2",
            "opt", "bloom", "falcon"}]  # fmt: skip
@@ -71,10 +78,31 @@ def states(backbone: Backbone, texts: list[str], hook: HookPoint) -> list[Tensor
     return list(backbone.hidden_states(tokens, [hook])[hook].split([len(row) for row in tokens]))
 
 
-class Whole:
-    """The whole model as transformers loads it, its blocks' inputs and outputs kept by hooks of its own."""
+def together(backbone: Backbone, texts: list[str], hooks: list[HookPoint]) -> dict[HookPoint, list[Tensor]]:
+    """States at some hook points from one pass, one tensor a text."""
+    tokens = backbone.tokenize(texts)
+    sizes = [len(row) for row in tokens]
+    return {hook: list(state.split(sizes)) for hook, state in backbone.hidden_states(tokens, hooks).items()}
 
-    def __init__(self, folder: Path) -> None:
+
+def hooks_of(name: str, layer: int) -> list[HookPoint]:
+    """The hook points that a family has at a layer; those before all blocks with every layer."""
+    sites: list[Site] = ["resid_post", "mlp_out", "attn_z", "attn_out"]
+    if name not in PARALLEL | set(POST_NORMS):
+        sites.append("resid_mid")
+    first: list[Site] = ["resid_pre"] + ["embed"] * (name not in WITHOUT_EMBEDDING)  # type: ignore[list-item]
+    return [HookPoint(layer, site) for site in sites] + [HookPoint(0, site) for site in first]
+
+
+def projection(name: str) -> str:
+    return next(path for path, families in PROJECTIONS.items() if name.split()[0] in families)
+
+
+class Whole:
+    """The whole model as transformers loads it; inputs and outputs of its blocks, and heads, kept by its own hooks."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.name = name
         self.model = transformers.AutoModel.from_pretrained(folder).eval()
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
         if self.model.config.is_encoder_decoder:  # the encoder inside the whole, not a class of encoders
@@ -82,63 +110,86 @@ class Whole:
         self.blocks = next(m for m in self.model.modules() if isinstance(m, nn.ModuleList) and len(m) == 4)
         self.before: dict[int, Tensor] = {}
         self.after: dict[int, Tensor] = {}
+        self.z: dict[int, Tensor] = {}
         for number, block in enumerate(self.blocks):
             block.register_forward_pre_hook(lambda m, args, n=number: self.before.__setitem__(n, args[0].clone()))
+            block.get_submodule(projection(name)).register_forward_pre_hook(
+                lambda m, args, n=number: self.z.__setitem__(n, args[0].clone())
+            )
             block.register_forward_hook(
                 lambda m, args, out, n=number: self.after.__setitem__(n, out[0] if isinstance(out, tuple) else out)
             )
 
-    def run(self, text: str) -> None:
-        with torch.no_grad():
-            self.model(input_ids=self.tokenizer(text, return_tensors="pt")["input_ids"])
+    @torch.no_grad()
+    def run(self, **inputs: Tensor) -> None:
+        self.ids = inputs["input_ids"]
+        self.model(**inputs)
 
-    def added_up(self, name: str, layer: int, z: Tensor, mlp: Tensor) -> Tensor:
-        """What the block must give, from its input and what its two parts add."""
-        block, family, before = self.blocks[layer], name.split()[0], self.before[layer][0, 1:-1]
-        path = next(path for path, families in PROJECTIONS.items() if family in families)
-        with torch.no_grad():
-            attention = block.get_submodule(path)(z)
-            if family in SANDWICHED:
-                attention = block.post_attention_layernorm(attention)
-            if name not in POST_NORMS:
-                return before + attention + mlp
-            first, second = (block.get_submodule(norm) for norm in POST_NORMS[name])
-            return second(first(before + attention) + mlp)
+    def run_text(self, text: str) -> None:
+        self.run(input_ids=self.tokenizer(text, return_tensors="pt")["input_ids"])
+
+    @torch.no_grad()
+    def state(self, hook: HookPoint) -> Tensor:
+        """States of all tokens at any hook point but ``mlp_out``, by the definition of its name."""
+        block, layer = self.blocks[hook.layer], hook.layer
+        if hook.site in ("resid_post", "resid_pre", "attn_z"):
+            return {"resid_post": self.after, "resid_pre": self.before, "attn_z": self.z}[hook.site][layer]
+        if hook.site == "embed":
+            table = self.model.get_input_embeddings().weight
+            embedding = nn.functional.embedding(self.ids, table)
+            if self.name == "bloom":
+                return self.model.word_embeddings_layernorm(embedding)
+            return embedding * table.shape[1] ** 0.5 if self.name in SCALED else embedding
+        added = block.get_submodule(projection(self.name))(self.z[layer])
+        if self.name in SANDWICHED:
+            added = block.post_attention_layernorm(added)
+        return added if hook.site == "attn_out" else self.before[layer] + added
+
+    @torch.no_grad()
+    def added_up(self, layer: int, attention: Tensor, mlp: Tensor) -> Tensor:
+        """What the block must give, from its input and what its two parts add to one text's content."""
+        before = self.before[layer][0, 1:-1]
+        if self.name not in POST_NORMS:
+            return before + attention + mlp
+        first, second = (self.blocks[layer].get_submodule(norm) for norm in POST_NORMS[self.name])
+        return second(first(before + attention) + mlp)
 
 
 @pytest.mark.parametrize("place", LAYERS)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_site_is_what_its_name_says(tiny_model: Tiny, name: str, place: str) -> None:
-    """resid_post is the block's output; attn_z through the output projection, and mlp_out, are what the block adds."""
+    """As the definitions give it on transformers' own modules; attn_out and mlp_out are what the block adds."""
     layer = LAYERS[place]
-    whole, backbone = Whole(tiny_model(name)), load(tiny_model(name), layer)
-    sites: tuple[Site, ...] = ("resid_post", "attn_z", "mlp_out")
-    resid, z, mlp = (states(backbone, TEXTS, HookPoint(layer, site)) for site in sites)
+    whole, backbone = Whole(tiny_model(name), name), load(tiny_model(name), layer)
+    given = together(backbone, TEXTS, hooks_of(name, layer))
+    mlp, attention = (given[HookPoint(layer, site)] for site in ("mlp_out", "attn_out"))  # type: ignore[arg-type]
     for row, text in enumerate(TEXTS):
-        whole.run(text)
-        torch.testing.assert_close(resid[row], whole.after[layer][0, 1:-1], **EXACT)
-        torch.testing.assert_close(whole.added_up(name, layer, z[row], mlp[row]), resid[row], **EXACT)
+        whole.run_text(text)
+        for hook in given:
+            if hook.site != "mlp_out":
+                torch.testing.assert_close(given[hook][row], whole.state(hook)[0, 1:-1], **EXACT)
+        after = whole.after[layer][0, 1:-1]
+        torch.testing.assert_close(whole.added_up(layer, attention[row], mlp[row]), after, **EXACT)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_text_is_the_same_alone_and_in_any_company(tiny_model: Tiny, name: str) -> None:
     """Also where positions are counted from the mask or the ids: opt, roberta, mpnet, and alibi in bloom and falcon."""
-    backbone = load(tiny_model(name), 3)
-    for site in ("resid_post", "attn_z", "mlp_out"):
-        hook = HookPoint(3, site)  # type: ignore[arg-type]
-        together = states(backbone, TEXTS, hook)
-        for text, state in zip(TEXTS, together, strict=True):
-            torch.testing.assert_close(states(backbone, [text], hook)[0], state, **EXACT)
+    backbone, hooks = load(tiny_model(name), 3), hooks_of(name, 3)
+    given = together(backbone, TEXTS, hooks)
+    for row, text in enumerate(TEXTS):
+        for hook, (alone,) in together(backbone, [text], hooks).items():
+            torch.testing.assert_close(alone, given[hook][row], **EXACT)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_one_pass_for_all_sites_gives_what_one_pass_a_site_gives(tiny_model: Tiny, name: str) -> None:
     backbone = load(tiny_model(name), 1, 3)
-    hooks = [HookPoint(layer, site) for layer in (1, 3) for site in ("resid_post", "mlp_out", "attn_z")]  # type: ignore[arg-type]
+    hooks = list(dict.fromkeys([*hooks_of(name, 1), *hooks_of(name, 3)]))
     tokens = backbone.tokenize(TEXTS)
-    together = backbone.hidden_states(tokens, hooks)
+    given = backbone.hidden_states(tokens, hooks)
     for hook in hooks:
-        assert torch.equal(together[hook], backbone.hidden_states(tokens, [hook])[hook])
+        assert torch.equal(given[hook], backbone.hidden_states(tokens, [hook])[hook])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -154,41 +205,83 @@ def test_the_padding_side_of_the_tokenizer_changes_nothing(tiny_model: Tiny, tmp
 
 @pytest.mark.parametrize("name", CAUSAL)
 def test_a_causal_model_padded_on_the_left_by_transformers_agrees(tiny_model: Tiny, name: str) -> None:
-    whole, texts = Whole(tiny_model(name)), [text for text in TEXTS if text]
+    whole, texts = Whole(tiny_model(name), name), [text for text in TEXTS if text]
     padded = whole.tokenizer(texts, padding=True, padding_side="left", return_tensors="pt")
-    given = {key: padded[key] for key in ("input_ids", "attention_mask")}
+    inputs = {key: padded[key] for key in ("input_ids", "attention_mask")}
     if name == "gpt2":  # counts positions along the row
-        given["position_ids"] = (given["attention_mask"].cumsum(1) - 1).clamp(min=0)
-    with torch.no_grad():
-        whole.model(**given)
-    ours = states(load(tiny_model(name), 2), texts, HookPoint(2, "resid_post"))
-    for row, state in enumerate(ours):
-        attended = given["attention_mask"][row].bool()
-        torch.testing.assert_close(state, whole.after[2][row, attended][1:-1], atol=2e-4, rtol=2e-4)
+        inputs["position_ids"] = (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)
+    whole.run(**inputs)
+    for hook, ours in together(load(tiny_model(name), 2), texts, hooks_of(name, 2)).items():
+        if hook.site != "mlp_out":
+            for row, state in enumerate(ours):
+                expected = whole.state(hook)[row, inputs["attention_mask"][row].bool()][1:-1]
+                torch.testing.assert_close(state, expected, atol=2e-4, rtol=2e-4)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_bfloat16_stays_near_float32(tiny_model: Tiny, name: str) -> None:
-    exact, rough = (load(tiny_model(name), 3, dtype=dtype) for dtype in ("float32", "bfloat16"))
-    for site in ("resid_post", "attn_z", "mlp_out"):
-        hook = HookPoint(3, site)  # type: ignore[arg-type]
-        expected, given = (torch.cat(states(backbone, TEXTS, hook)) for backbone in (exact, rough))
+    hooks = hooks_of(name, 3)
+    exact, rough = (together(load(tiny_model(name), 3, dtype=dtype), TEXTS, hooks) for dtype in ("float32", "bfloat16"))
+    for hook in hooks:
+        expected, given = torch.cat(exact[hook]), torch.cat(rough[hook])
         assert given.dtype == torch.float32
-        error = float((given - expected).norm() / expected.norm())
-        assert 0 < error < BFLOAT16_ERROR
+        assert 0 < float((given - expected).norm() / expected.norm()) < BFLOAT16_ERROR
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_blocks_after_the_deepest_are_neither_loaded_nor_run(tiny_model: Tiny, name: str) -> None:
+def test_nothing_behind_the_last_place_is_loaded_or_run(tiny_model: Tiny, name: str) -> None:
+    """Counted by the matrices that blocks multiply with."""
     backbone = load(tiny_model(name), 0, 2)
     assert len(backbone._blocks) == 3
-    calls: list[int] = []
+    calls: list[tuple[int, str]] = []
     for number, block in enumerate(backbone._blocks):
-        block.register_forward_hook(lambda *_, n=number: calls.append(n))
-    backbone.hidden_states(backbone.tokenize(TEXTS), [HookPoint(0, "mlp_out")])
-    assert calls == [0]
-    backbone.hidden_states(backbone.tokenize(TEXTS), [HookPoint(2, "attn_z")])
-    assert calls == [0, 0, 1, 2]
+        for path, module in block.named_modules():
+            if isinstance(module, nn.Linear | Conv1D):
+                module.register_forward_hook(lambda *_, call=(number, path): calls.append(call))
+    tokens, last = backbone.tokenize(TEXTS[:1]), (2, projection(name))
+
+    def run(layer: int, site: Site) -> list[tuple[int, str]]:
+        calls.clear()
+        backbone.hidden_states(tokens, [HookPoint(layer, site)])
+        return list(calls)
+
+    whole = run(2, "resid_post")
+    assert {number for number, _ in whole} == {0, 1, 2} and last in whole
+    assert run(0, "resid_post") == [call for call in whole if call[0] == 0]
+    assert run(2, "attn_z") == whole[: whole.index(last)]
+    assert {number for number, _ in run(0, "mlp_out")} == {0}
+    for hook in hooks_of(name, 2):
+        if hook.site in ("attn_out", "resid_mid"):
+            assert run(2, hook.site) == whole[: whole.index(last) + 1]
+        elif hook.layer == 0:
+            assert run(0, hook.site) == []
+
+
+def refusal(folder: Path, site: Site) -> ModelError:
+    with pytest.raises(ModelError) as caught:
+        load(folder, 0, hook=site)
+    with pytest.raises(ModelError):
+        states(load(folder, 0), TEXTS, HookPoint(0, site))
+    return caught.value
+
+
+@pytest.mark.parametrize("name", sorted(PARALLEL | set(POST_NORMS)))
+def test_a_stream_between_attention_and_mlp_that_is_not_there_is_refused(tiny_model: Tiny, name: str) -> None:
+    error = refusal(tiny_model(name), "resid_mid")
+    assert ("added to it together" if name in PARALLEL else "normalized after each addition") in error.got
+    assert name.split()[0] in error.got and "attn_out" in error.fix
+
+
+def test_a_bloom_that_normalizes_its_stream_is_refused_between(tiny_model: Tiny, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_model("bloom"), tmp_path / "copy")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"apply_residual_connection_post_layernorm": True}))
+    assert "normalized" in refusal(folder, "resid_mid").got
+
+
+@pytest.mark.parametrize("name", sorted(WITHOUT_EMBEDDING))
+def test_a_token_embedding_that_does_not_enter_the_stream_as_it_is_is_refused(tiny_model: Tiny, name: str) -> None:
+    assert "resid_pre" in refusal(tiny_model(name), "embed").fix
 
 
 @pytest.mark.parametrize("name", ["t5", "mt5", "umt5"])

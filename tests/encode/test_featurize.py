@@ -13,13 +13,14 @@ import torch
 
 from latentprobe.config import BackboneSpec
 from latentprobe.encode import featurize as module
+from latentprobe.encode.activations import Threshold
 from latentprobe.encode.backbone import Backbone, load_backbone
 from latentprobe.encode.extract import PlannedSource, extract, plan_sources
 from latentprobe.encode.featurize import Source, featurize, shards
 from latentprobe.encode.formats import load_sae
 from latentprobe.encode.hookpoints import HookPoint
-from latentprobe.encode.sae import SAE, Threshold
-from latentprobe.errors import SAEError, SpecError
+from latentprobe.encode.sae import SAE
+from latentprobe.errors import ModelError, SAEError, SpecError
 from latentprobe.files import sha256_json
 from latentprobe.store import DenseFeatures, FeatureStore, SparseFeatures
 
@@ -167,6 +168,14 @@ def test_auto_means_every_bundled_sae_of_the_layers() -> None:
     assert [(source.hook.layer, source.sae and source.sae.reference) for source in planned] == [
         (1, None), (1, "bundled:minilm-l1-4k"), (3, None), (3, "bundled:minilm-l3-1k"), (3, "bundled:minilm-l3-4k"),
     ]  # fmt: skip
+
+
+def test_a_place_that_the_model_does_not_have_is_refused_before_anything_runs(tiny_model: Tiny) -> None:
+    folder = str(tiny_model("gpt_neox"))
+    with pytest.raises(ModelError, match="between attention and MLP"):
+        plan(BackboneSpec(model=folder, layers=(1,), hook="resid_mid", saes=()))
+    with pytest.raises(SAEError, match="before all blocks"):
+        plan(BackboneSpec(model=folder, layers=(0, 1), hook="embed", saes=()))
 
 
 def test_a_second_extraction_does_no_forward_pass_and_any_change_does(

@@ -128,6 +128,16 @@ def renamed(name: str) -> Damage:
     return lambda place: place.rename(place.parent / name)
 
 
+def sparsify_of(model: str | None, folder: str) -> Damage:
+    """As if it had been trained on a module of another model."""
+
+    def damage(place: Path) -> Path:
+        (place.parent / "config.json").write_text(json.dumps({"model": model}))
+        return place.rename(place.parent / folder)
+
+    return damage
+
+
 #: Which sound checkpoint, what was done to it, a word of the refusal.
 DAMAGED: dict[str, tuple[str, Damage, str]] = {
     "gemma scope 2 without encoder": ("gs2", tensors(w_enc=None), "w_enc, a matrix"),
@@ -161,8 +171,17 @@ DAMAGED: dict[str, tuple[str, Damage, str]] = {
     "sparsify transposed": ("sparsify", tensors(encoder__weight=lambda w: w.T), "encoder.weight is [40, 12]"),
     "sparsify without b_dec": ("sparsify", tensors(b_dec=None), "missing: b_dec"),
     "sparsify as whole numbers": ("sparsify", tensors(W_dec=lambda w: w.long()), "I64"),
-    "sparsify of attention": ("sparsify", renamed("layers.10.attention"), "named like the module"),
-    "sparsify of the embedding": ("sparsify", renamed("embed_tokens"), "named like the module"),
+    "sparsify of attention with its norm": ("sparsify", renamed("encoder.layer.10.attention"), "named like the module"),
+    "sparsify of attention with the stream": ("sparsify", renamed("h.10.self_attention"), "named like the module"),
+    "sparsify of attention before a norm": (
+        "sparsify",
+        sparsify_of("google/gemma-2-2b", "layers.10.self_attn"),
+        "norm",
+    ),
+    "sparsify of an MLP before a norm": ("sparsify", sparsify_of("allenai/OLMo-2-1B", "layers.10.mlp"), "norm"),
+    "sparsify of attention of no model": ("sparsify", sparsify_of(None, "layers.10.self_attn"), "the model is named"),
+    "sparsify of a scaled embedding": ("sparsify", sparsify_of("google/gemma-2b", "embed_tokens"), "sqrt(d_model)"),
+    "sparsify of positions": ("sparsify", renamed("wpe"), "named like the module"),
     "sparsify renamed": ("sparsify", renamed("my-sae"), "named like the module"),
     "code in ae.pt": ("topk", saved(code), "can run code"),
     "code in an old pickle": ("topk", saved(code, _use_new_zipfile_serialization=False), "can run code"),
@@ -191,7 +210,13 @@ DAMAGED: dict[str, tuple[str, Damage, str]] = {
     "no trainer": ("topk", config(trainer=None), "'trainer'"),
     "no layer": ("topk", config(trainer_layer=None), "names one layer"),
     "another layer in the submodule": ("topk", config(trainer_submodule_name="resid_post_layer_3"), "names one layer"),
-    "attention": ("topk", config(trainer_submodule_name="attention_out_layer_12"), "names one layer"),
+    "attention's scores": ("topk", config(trainer_submodule_name="attn_scores_layer_12"), "names one layer"),
+    "attention before a norm": (
+        "topk",
+        config(trainer_submodule_name="attn_out_layer_12", trainer_lm_name="google/gemma-2-2b"),
+        "normalizes it first",
+    ),
+    "the embedding of a layer": ("topk", config(trainer_submodule_name="embed_in"), "names one layer"),
     "a width of 0": ("topk", config(trainer_dict_size=0), "dict_size is a whole number"),
     "another input size": ("topk", config(trainer_activation_dim=13), "encoder.weight is [40, 13]"),
     "thresholds where one was expected": ("batchtopk", tensors(threshold=torch.ones(WIDTH)), "threshold is one number"),
@@ -205,11 +230,12 @@ DAMAGED: dict[str, tuple[str, Damage, str]] = {
     "llama scope normalized otherwise": ("llama", config(norm_activation="batch-wise"), "norm_activation is"),
     "llama scope normalized nowhere": ("llama", config(norm_activation=None), "norm_activation is"),
     "llama scope transcoding": ("llama", config(hook_point_out="blocks.15.hook_mlp_out"), "transcoders"),
-    "llama scope of attention": (
+    "llama scope of queries": (
         "llama",
-        config(hook_point_in="blocks.15.hook_attn_out", hook_point_out="blocks.15.hook_attn_out"),
+        config(hook_point_in="blocks.15.attn.hook_q", hook_point_out="blocks.15.attn.hook_q"),
         "a hook point is",
     ),
+    "llama scope from attention to the stream": ("llama", config(hook_point_in="blocks.15.hook_attn_out"), "rebuilds"),
     "llama scope with a GLU": ("llama", config(use_glu_encoder=True), "cannot be used"),
     "llama scope with another activation": ("llama", config(act_fn="gelu"), "act_fn is"),
     "llama scope with a negative threshold": ("llama", config(jump_relu_threshold=-1), "at least 0"),
@@ -256,10 +282,10 @@ DAMAGED: dict[str, tuple[str, Damage, str]] = {
         tensors(activation_state_dict={"k": 5, "postact_fn": "Identity"}),
         "the activation is ReLU",
     ),
-    "openai of what attention writes": (
+    "openai of another place": (
         "openai",
-        lambda place: place.parents[1].rename(place.parents[2] / "resid_delta_attn_v5_32k"),
-        "the location is",
+        lambda place: place.parents[1].rename(place.parents[2] / "resid_pre_attn_v5_32k"),
+        "published names",
     ),
     "openai of version 4": (
         "openai",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import transformers
+from safetensors.torch import load_file
 
+from latentprobe.config import BackboneSpec
+from latentprobe.encode.backbone import load_backbone
 from latentprobe.encode.formats import describe, gemma_scope, load_sae
 from latentprobe.encode.formats.place import Place
 from latentprobe.encode.hookpoints import HookPoint
@@ -69,6 +74,35 @@ def test_a_width_of_one_million_is_a_power_of_two() -> None:
     assert facts("gemma-scope-9b-pt-res/layer_9/width_1m/average_l0_14").width == 2**20
 
 
+EMBEDDING = "gemma-scope-2b-pt-res/embedding/width_16k/average_l0_6"
+
+
+@pytest.mark.parametrize("name", ["gemma", "gemma2", "gemma3_text"])
+def test_features_of_an_embedding_are_those_of_the_row_of_its_table(
+    tmp_path: Path, tiny_model: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """It was trained on the table; the model, in whichever module, multiplies by sqrt(d) what enters its stream."""
+    monkeypatch.setitem(gemma_scope._D_MODEL, "2b", 16)
+    tensors = {key: torch.randn(shape, generator=torch.Generator().manual_seed(len(key))) for key, shape in
+               {"W_enc": (16, WIDTH), "W_dec": (WIDTH, 16), "b_enc": (WIDTH,), "b_dec": (16,)}.items()}  # fmt: skip
+    tensors["threshold"] = torch.full((WIDTH,), 0.05)
+    sae = load_sae(str(write_gemma_scope(tmp_path / EMBEDDING, tensors)), decoder=True)
+    assert sae.hook == HookPoint(0, "embed") and sae.hook.name == "hook_embed"
+
+    folder, text = tiny_model(name), "the cat sat on the mat"
+    table = load_file(folder / "model.safetensors")["embed_tokens.weight"]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    rows = table[tokenizer(text, add_special_tokens=False)["input_ids"]]
+    backbone = load_backbone(BackboneSpec(model=str(folder), layers=(0,), hook="embed"))
+    x = backbone.hidden_states(backbone.tokenize([text]), [sae.hook])[sae.hook]
+    expected = naive_encode(rows, tensors, "jumprelu", subtract=False)
+    z, rebuilt = sae.reconstruct(x)
+    assert (expected > 0).sum() > 50
+    np.testing.assert_allclose(z.csr().toarray(), expected, atol=1e-4)
+    t = {key: tensor.double().numpy() for key, tensor in tensors.items()}
+    np.testing.assert_allclose(rebuilt.numpy(), 4 * (expected @ t["W_dec"] + t["b_dec"]), atol=1e-3)
+
+
 @pytest.mark.parametrize(
     "origin",
     [
@@ -82,7 +116,7 @@ def test_a_width_of_one_million_is_a_power_of_two() -> None:
         "gemma-scope-3b-pt-res/layer_12/width_16k/average_l0_82",
         "gemma-scope-2b-pt-embed/layer_12/width_16k/average_l0_82",
         "gemma-scope-2b-pt-transcoders/layer_12/width_16k/average_l0_82",
-        "gemma-scope-2b-pt-res/embedding/width_4k/average_l0_6",
+        "gemma-scope-2b-pt-mlp/embedding/width_4k/average_l0_6",
     ],
 )
 def test_a_path_that_is_not_exactly_that_of_an_sae_is_refused(origin: str) -> None:

@@ -28,7 +28,7 @@ from tests.deploy.tiny_world import make_sae
 from tests.encode.tiny_images import MODELS, VISION_ONLY, WITH_LANGUAGE, save_model, save_pictures
 
 Tiny = Callable[[str], Path]
-SITES = ("resid_post", "mlp_out", "attn_z")
+SITES = ("resid_post", "resid_mid", "mlp_out", "attn_out", "attn_z")
 
 
 @pytest.fixture(scope="session")
@@ -74,17 +74,19 @@ def parts_of(name: str, block: torch.nn.Module) -> dict[str, torch.nn.Module]:
     """The modules at which a block's sites are, by the names its own code has for them."""
     attention = block.attention if name == "vit" else block.self_attn
     projection = attention.out_proj if hasattr(attention, "out_proj") else attention.o_proj
-    mlp = block.post_feedforward_layernorm if name in ("paligemma2", "gemma3") else block.mlp
-    return {"resid_post": block, "mlp_out": mlp, "attn_z": projection}
+    sandwiched = name in ("paligemma2", "gemma3")
+    mlp = block.post_feedforward_layernorm if sandwiched else block.mlp
+    attn_out = block.post_attention_layernorm if sandwiched else projection
+    return {"resid_post": block, "resid_pre": block, "mlp_out": mlp, "attn_z": projection, "attn_out": attn_out}
 
 
 def references(name: str, folder: Path, image: ImageFile, hooks: list[HookPoint]) -> list[torch.Tensor]:
     """States at some hook points for one image alone, all tokens, from this test's own hooks on the published class."""
     model, blocks, processor = whole_model(name, folder)
-    kept: dict[HookPoint, torch.Tensor] = {}
-    for hook in hooks:
-        module = parts_of(name, blocks[hook.layer])[hook.site]
-        if hook.site == "attn_z":
+    kept: dict[tuple[int, str], torch.Tensor] = {}
+    for hook in {(hook.layer, site) for hook in hooks for site in (*SITES, "resid_pre") if site != "resid_mid"}:
+        module = parts_of(name, blocks[hook[0]])[hook[1]]
+        if hook[1] in ("attn_z", "resid_pre"):
             module.register_forward_pre_hook(lambda m, args, hook=hook: kept.__setitem__(hook, args[0]))
         else:
             module.register_forward_hook(
@@ -96,7 +98,10 @@ def references(name: str, folder: Path, image: ImageFile, hooks: list[HookPoint]
     inputs.pop("labels", None)
     with torch.no_grad():
         model(**inputs)
-    return [kept[hook].reshape(-1, kept[hook].shape[-1]) for hook in hooks]
+    for layer in {hook.layer for hook in hooks}:
+        kept[layer, "resid_mid"] = kept[layer, "resid_pre"] + kept[layer, "attn_out"]
+    states = [kept[hook.layer, hook.site] for hook in hooks]
+    return [state.reshape(-1, state.shape[-1]) for state in states]
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -106,6 +111,7 @@ def test_every_site_of_every_family_is_that_of_the_published_class(
     """At the first, a middle and the last block; the third of four images in a batch against that image alone."""
     folder = image_model(name)
     hooks = [HookPoint(layer, site) for layer in (0, 2, 3) for site in SITES]  # type: ignore[arg-type]
+    hooks.append(HookPoint(0, "resid_pre"))
     backbone = load(folder, 0, 2, 3, tokens="all")
     together = backbone.hidden_states(backbone.tokenize(images[:4]), hooks)
     for hook, expected in zip(hooks, references(name, folder, images[2], hooks), strict=True):
@@ -290,6 +296,8 @@ def test_what_does_not_go_together_is_refused(image_model: Tiny, tiny_model: Tin
     assert isinstance(error, SpecError) and "only a vision-language model" in error.problem
     with pytest.raises(SpecError, match="has layers 0 to 3"):
         load(image_model("paligemma2"), 4)
+    error = refused(image_model("paligemma2"), hook="embed")
+    assert isinstance(error, SpecError) and "resid_pre" in error.fix
 
 
 def test_a_model_without_its_processor_is_refused(image_model: Tiny, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_a_stream_before_a_block_is_listed_at_the_block_before() -> None:
     assert rows["saelens:gpt2-small-res-jb/blocks.8.hook_resid_pre"]["layer"] == 7
     assert rows["saelens:gpt2-small-res-jb/blocks.11.hook_resid_post"]["layer"] == 11
     first = rows["saelens:gpt2-small-res-jb/blocks.0.hook_resid_pre"]
-    assert first["layer"] is None and "before all blocks" in first["refused"]
+    assert first["layer"] == 0 and first["refused"] is None
 
 
 def test_mistake_2_saes_of_a_tuned_model_are_not_listed_under_the_pretrained_one() -> None:
@@ -111,6 +111,34 @@ def test_what_the_table_adds_to_a_config_is_applied(hub: Path) -> None:
     sae = load_sae("saelens:mistral-7b-res-wg/blocks.8.hook_resid_pre")
     rescaled = naive_encode(x, tensors, "standard", normalize="constant_norm_rescale")
     np.testing.assert_allclose(sae.encode(x).csr().toarray(), rescaled, atol=1e-4)
+
+
+def test_only_what_is_no_sae_of_one_place_is_refused_by_the_table() -> None:
+    refused = {row["refused"] for row in list_known() if row["refused"] is not None}
+    assert refused == set(registry._NOT_SAES.values())
+
+
+@pytest.mark.parametrize(
+    ("reference", "hook", "pre_ops"),
+    [
+        ("gpt2-small-res-jb/blocks.0.hook_resid_pre", "blocks.0.hook_resid_pre", ("centre",)),
+        ("gpt2-small-attn-out-v5-32k/blocks.5.hook_attn_out", "blocks.5.hook_attn_out", ("layer_norm",)),
+        ("gpt2-small-resid-mid-v5-32k/blocks.5.hook_resid_mid", "blocks.5.hook_resid_mid", ("layer_norm",)),
+    ],
+)
+def test_saes_of_attention_and_of_the_streams_before_and_between_are_read(
+    hub: Path, reference: str, hook: str, pre_ops: tuple[str, ...]
+) -> None:
+    entry, tensors, x = registry.find(reference), weights("standard"), states()
+    config = config_old("standard", hook_name=hook, hook_layer=int(hook.split(".")[1]))
+    if pre_ops == ("layer_norm",):
+        config["normalize_activations"] = "layer_norm"
+    write_saelens(cached(hub, entry.repository, entry.path), config, tensors)
+    sae = load_sae(entry.reference)
+    assert sae.hook.name == hook == entry.hook and sae.pre_ops == pre_ops
+    normalize = "none" if pre_ops == ("centre",) else "layer_norm"
+    expected = naive_encode(x - x.mean(1, keepdim=True), tensors, "standard", normalize=normalize)
+    np.testing.assert_allclose(sae.encode(x).csr().toarray(), expected, atol=1e-4)
 
 
 def test_mistake_an_input_scale_that_only_the_table_knows_is_folded(hub: Path) -> None:

@@ -16,9 +16,10 @@ import latentprobe.encode.hookpoints
 import latentprobe.encode.latents
 import latentprobe.encode.pooling
 import latentprobe.encode.sae
+from latentprobe.encode.activations import Gated, GroupMax, Threshold, TopK
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.latents import TokenLatents
-from latentprobe.encode.sae import SAE, Gated, GroupMax, Threshold, TopK, without_b_dec
+from latentprobe.encode.sae import SAE, without_b_dec
 from latentprobe.errors import SAEError
 from tests.encode.checkpoints import D_IN, WIDTH, states
 
@@ -336,7 +337,18 @@ def test_latents_that_are_not_whole_are_refused(indptr, indices, values) -> None
         TokenLatents(np.array(indptr, np.int64), np.array(indices, np.int32), np.array(values, np.float32), width=4)
 
 
-@pytest.mark.parametrize("name", ["blocks.0.hook_resid_post", "blocks.11.hook_mlp_out", "blocks.7.attn.hook_z"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "blocks.0.hook_resid_post",
+        "blocks.11.hook_mlp_out",
+        "blocks.7.attn.hook_z",
+        "blocks.3.hook_attn_out",
+        "blocks.3.hook_resid_mid",
+        "blocks.0.hook_resid_pre",
+        "hook_embed",
+    ],
+)
 def test_a_hook_name_comes_back_as_it_went_in(name: str) -> None:
     assert HookPoint.parse(name).name == name
 
@@ -344,13 +356,14 @@ def test_a_hook_name_comes_back_as_it_went_in(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "blocks.3.hook_resid_pre",
-        "blocks.3.hook_resid_mid",
+        "blocks.3.hook_mlp_in",
+        "blocks.3.hook_embed",
+        "blocks.3.attn.hook_result",
         "blocks.-1.hook_resid_post",
         "blocks.03.hook_resid_post",
         "blocks.3.hook_resid_post.more",
         "xblocks.3.hook_resid_post",
-        "hook_embed",
+        "hook_pos_embed",
         "",
         None,
     ],
@@ -360,7 +373,15 @@ def test_other_hook_names_are_refused(name) -> None:
         HookPoint.parse(name)
 
 
-@pytest.mark.parametrize(("layer", "site"), [(-1, "resid_post"), (1.0, "resid_post"), (True, "resid_post"), (1, "mlp")])
+def test_the_stream_before_a_block_is_the_output_of_the_one_before() -> None:
+    assert HookPoint.parse("blocks.8.hook_resid_pre") == HookPoint(7, "resid_post")
+    assert HookPoint.parse("blocks.0.hook_resid_pre") == HookPoint(0, "resid_pre")
+
+
+@pytest.mark.parametrize(
+    ("layer", "site"),
+    [(-1, "resid_post"), (1.0, "resid_post"), (True, "resid_post"), (1, "mlp"), (1, "resid_pre"), (1, "embed")],
+)
 def test_places_that_are_none_are_refused(layer, site) -> None:
     with pytest.raises(SAEError):
         HookPoint(layer, site)

@@ -69,10 +69,11 @@ def vectorizer(parameters: dict[str, Any]) -> SAEVectorizer:
     return SAEVectorizer(**parameters)
 
 
-def encoded_by_hand(backbone: Backbone, folder: Path, text: str) -> NDArray[Any]:
+def encoded_by_hand(
+    backbone: Backbone, folder: Path, text: str, hook: HookPoint = HookPoint(2, "resid_post")
+) -> NDArray[Any]:
     """The SAE's features of each token of one text, [tokens, width], from the formula and the file."""
     tensors = safetensors.torch.load_file(folder / "sae_weights.safetensors")
-    hook = HookPoint(2, "resid_post")
     x = backbone.hidden_states(backbone.tokenize([text]), [hook])[hook]
     pre = x @ tensors["W_enc"] + tensors["b_enc"]
     return np.asarray(torch.where(pre > tensors["threshold"], pre.relu(), 0.0))
@@ -104,6 +105,23 @@ def test_every_pooling_can_be_asked_for(parameters: dict[str, Any], sae_folder: 
         "rollmax2": ((tokens[1:] + tokens[:-1]) / 2).max(0),
     }[pooling]
     np.testing.assert_allclose(row, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["blocks.2.hook_attn_out", "blocks.2.hook_resid_mid", "hook_embed"])
+def test_the_hook_point_is_the_saes_own(
+    tiny_model: Callable[[str], Path], sae_folder: Path, tmp_path: Path, name: str
+) -> None:
+    folder = shutil.copytree(sae_folder, tmp_path / "sae")
+    config = json.loads((folder / "cfg.json").read_text())
+    config["metadata"]["hook_name"] = name
+    (folder / "cfg.json").write_text(json.dumps(config))
+    layer = HookPoint.parse(name).layer
+    vectorizer = SAEVectorizer(model=str(tiny_model("gpt2")), layer=layer, sae=str(folder), device="cpu")
+    row = vectorizer.fit_transform(["the cat sat"]).toarray()[0]
+    tokens = encoded_by_hand(vectorizer.loaded()[0], folder, "the cat sat", HookPoint.parse(name))
+    np.testing.assert_allclose(row, tokens.max(axis=0), atol=1e-5)
+    with pytest.raises(SAEError):
+        SAEVectorizer(model=str(tiny_model("gpt2")), layer=3, sae=str(folder), device="cpu").fit(["the cat sat"])
 
 
 def test_a_text_gives_the_same_row_whatever_stands_beside_it(vectorizer: SAEVectorizer) -> None:

@@ -4,7 +4,7 @@ fingerprint. The string under a field is its documentation, everywhere.
 Knows what may be asked for; knows nothing of how it is done.
 """
 
-from latentprobe.config.backbone import BackboneSpec
+from latentprobe.config.backbone import BackboneSpec, Site
 from latentprobe.config.data import ColumnTest, DataSpec, FileTest
 from latentprobe.config.experiment import EvaluateSpec, ExperimentSpec, ProbeSpec
 from latentprobe.config.fields import (
@@ -37,6 +37,7 @@ __all__ = [
     "RegimesSpec",
     "Selection",
     "ShiftSpec",
+    "Site",
     "Unique",
     "parse_spec",
     "read_spec",

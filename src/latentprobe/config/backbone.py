@@ -8,6 +8,9 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from latentprobe.config.fields import Frozen, Unique
 
+#: Where a hidden state is taken: in a block, or before all of them.
+Site = Literal["resid_post", "resid_mid", "mlp_out", "attn_out", "attn_z", "resid_pre", "embed"]
+
 
 class BackboneSpec(Frozen):
     """A model, the layers to look at, and the SAEs to look through."""
@@ -18,8 +21,10 @@ class BackboneSpec(Frozen):
     """Branch, tag or commit on the hub. Default: the alias's pinned one, else the hub's main."""
     layers: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), Unique]
     """Blocks, counted from 0; layer L is the output of block L."""
-    hook: Literal["resid_post", "mlp_out", "attn_z"] = "resid_post"
-    """Where in the block the hidden state is taken."""
+    hook: Site = "resid_post"
+    """Where the hidden state is taken. Of block L: its output, the stream between attention and MLP (`resid_mid`), what
+    its MLP or its attention adds to the stream, or the heads before their projection (`attn_z`). With `layers: [0]`
+    alone: what enters the first block (`resid_pre`), or the token embedding (`embed`)."""
     saes: Literal["auto"] | Annotated[tuple[str, ...], Unique] = "auto"
     """`auto`: every bundled SAE of those layers; or a list of references."""
     tokens: Literal["content", "all", "image", "text"] = "content"

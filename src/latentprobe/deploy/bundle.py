@@ -32,11 +32,12 @@ from latentprobe.deploy.manifest import (
     TensorFile,
     can_prune,
 )
-from latentprobe.encode.backbone import choose_device, choose_dtype
+from latentprobe.encode.activations import Gated, GroupMax, Threshold, TopK
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.latents import TokenLatents
+from latentprobe.encode.loading import choose_device, choose_dtype
 from latentprobe.encode.model_files import ModelFiles
-from latentprobe.encode.sae import SAE, Gated, GroupMax, Threshold, TopK
+from latentprobe.encode.sae import SAE
 from latentprobe.files import FORMAT
 from latentprobe.learn import Calibration, FittedProbe
 

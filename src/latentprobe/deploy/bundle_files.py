@@ -23,8 +23,9 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from latentprobe.deploy.manifest import Manifest
+from latentprobe.encode.activations import Activation, Gated, GroupMax, Threshold, TopK
 from latentprobe.encode.hookpoints import HookPoint
-from latentprobe.encode.sae import SAE, Activation, Gated, GroupMax, Threshold, TopK
+from latentprobe.encode.sae import SAE
 from latentprobe.errors import BundleError, OutputError, SAEError
 from latentprobe.files import FORMAT, atomic_folder, read_json, write_json
 from latentprobe.learn import Calibration, FittedProbe

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from latentprobe.config import BackboneSpec, Binarize, Pooling, PositiveFloat, Selection
+from latentprobe.config import BackboneSpec, Binarize, Pooling, PositiveFloat, Selection, Site
 from latentprobe.files import sha256_json
 
 __all__ = [
@@ -55,7 +55,7 @@ class BundleBackbone(_Part):
     """Hugging Face id, folder or alias, as it was named."""
     revision: str | None
     layer: Count
-    hook: Literal["resid_post", "mlp_out", "attn_z"]
+    hook: Site
     tokens: Literal["content", "all", "image", "text"]
     max_norm_ratio: Annotated[float, Field(gt=1)] | None
     on_overflow: Literal["window", "truncate", "error"]

@@ -2,7 +2,7 @@
 
 Hidden states are taken with hooks on the blocks, never from ``output_hidden_states``, whose entry L is the output of
 block L - 1 and whose last entry has been through the final norm. Blocks after the deepest one are neither loaded nor
-run. Knows nothing of SAEs and poolings.
+run, and of that one nothing behind the last place asked for. Knows nothing of SAEs and poolings.
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from torch import nn
 
 from latentprobe.config import BackboneSpec
 from latentprobe.corpus import Rows
-from latentprobe.encode.families import find_blocks, find_family, find_site
+from latentprobe.encode.families import find_blocks, find_family, find_tap, require_site
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.image_families import require_rows
+from latentprobe.encode.loading import choose_device, choose_dtype, keep_blocks, loading_from, read_config, read_weights
 from latentprobe.encode.model_files import ModelFiles, find_model
 from latentprobe.encode.reading import Reader, Tokens
+from latentprobe.encode.taps import DeepEnough, captured
 from latentprobe.errors import ModelError, SpecError
 from latentprobe.files import read_json
 
-__all__ = ["Backbone", "Tokens", "choose_device", "choose_dtype", "load_backbone", "shared_backbone"]
+__all__ = ["Backbone", "Tokens", "load_backbone", "shared_backbone"]
 
 #: Padded tokens in one forward pass. Small batches of like length waste little padding and fit in cache.
 BATCH_TOKENS = {"cpu": 4096, "accelerator": 32768}
@@ -68,6 +69,7 @@ class Backbone:
         # Hooks sit on the model itself: a second thread's pass would write into the first one's states.
         self._lock = threading.Lock()
         self._family = str(hooked.config.model_type)  # type: ignore[union-attr]
+        self._hooked = hooked
         self._blocks = find_blocks(hooked, self._family)
 
     @property
@@ -127,7 +129,8 @@ class Backbone:
         self, inputs: Mapping[str, torch.Tensor], hooks: Sequence[HookPoint], chosen: torch.Tensor
     ) -> dict[HookPoint, torch.Tensor]:
         """One forward pass up to the deepest hook: the rows of the chosen tokens, ``[chosen, d]`` a hook."""
-        with self._lock, self._captured(hooks, chosen) as states, contextlib.suppress(DeepEnough):
+        taps = {hook: find_tap(self._hooked, hook) for hook in hooks}
+        with self._lock, captured(taps, chosen) as states, contextlib.suppress(DeepEnough):
             self._model(**inputs)
         if silent := sorted(hook.name for hook in hooks if hook not in states):
             raise ModelError(
@@ -136,62 +139,6 @@ class Backbone:
                 fix="use `hook: resid_post`, or a checkpoint whose config does not split its projections",
             )
         return states
-
-    @contextlib.contextmanager
-    def _captured(self, hooks: Sequence[HookPoint], selected: torch.Tensor) -> Iterator[dict[HookPoint, torch.Tensor]]:
-        """Hooks that fill a dict while the model runs and stop it after the deepest block.
-
-        Args:
-            hooks: where to look.
-            selected: which tokens to keep, ``[windows, length]``.
-        """
-        states: dict[HookPoint, torch.Tensor] = {}
-        handles = []
-        for hook in hooks:
-            site = find_site(self._blocks, self._family, hook)
-            if hook.site == "attn_z":
-                handles.append(site.register_forward_pre_hook(_keep_input(states, hook, selected)))
-            else:
-                handles.append(site.register_forward_hook(_keep_output(states, hook, selected)))
-        deepest = self._blocks[max(hook.layer for hook in hooks)]
-        handles.append(deepest.register_forward_hook(_stop))
-        try:
-            yield states
-        finally:
-            for handle in handles:
-                handle.remove()
-
-
-class DeepEnough(Exception):
-    """Raised inside the forward pass once the deepest needed block has run."""
-
-
-def _stop(module: nn.Module, args: Any, output: Any) -> None:
-    raise DeepEnough
-
-
-def _keep_output(states: dict[HookPoint, torch.Tensor], hook: HookPoint, selected: torch.Tensor) -> Any:
-    def keep(module: nn.Module, args: Any, output: Any) -> None:
-        # Blocks return a plain tensor since transformers 5, a tuple before: indexing a tensor would take batch row 0.
-        states[hook] = _rows(output[0] if isinstance(output, tuple) else output, selected)
-
-    return keep
-
-
-def _keep_input(states: dict[HookPoint, torch.Tensor], hook: HookPoint, selected: torch.Tensor) -> Any:
-    def keep(module: nn.Module, args: Any) -> None:
-        states[hook] = _rows(args[0], selected)
-
-    return keep
-
-
-def _rows(x: torch.Tensor, selected: torch.Tensor) -> torch.Tensor:
-    """A copy of the selected tokens' rows, ``[selected tokens, d]``.
-
-    A copy, because Falcon adds the attention's output to that of its MLP in place; and shaped anew, because OPT runs
-    its MLP on windows laid end to end.
-    """
-    return x.reshape(*selected.shape, -1)[selected]
 
 
 def _in_budget(
@@ -221,51 +168,13 @@ def load_backbone(spec: BackboneSpec) -> Backbone:
     family = find_family(str(files.config.get("model_type")))
     device = choose_device(spec.device)
     spec = spec.model_copy(update={"device": device, "dtype": choose_dtype(spec.dtype, device, files)})
+    config, _ = read_config(files)
+    require_site(config, spec.hook)
     with loading_from(files):
-        config = transformers.AutoConfig.from_pretrained(files.folder)
         keep_blocks(config, max(spec.layers) + 1, files.name)
         model = read_weights(files, config, family.loader, spec.dtype)
         tokenizer = transformers.AutoTokenizer.from_pretrained(files.folder)
     return Backbone(files, spec, model.eval().to(device), tokenizer)
-
-
-@contextlib.contextmanager
-def loading_from(files: ModelFiles) -> Iterator[None]:
-    """Keep transformers quiet while a model is loaded, and make a refusal of what it raises on unusable files."""
-    with _quiet_transformers():
-        try:
-            yield
-        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-            raise ModelError(
-                "the model could not be loaded from its files",
-                got=f"{files.folder}: {next(iter(str(error).splitlines()), type(error).__name__)}",
-                fix="check that the folder is whole and that this version of transformers knows its family",
-            ) from error
-
-
-def read_weights(files: ModelFiles, config: Any, loader: str, dtype: str) -> nn.Module:
-    """A model of some class of transformers with the weights in a folder, as far as its config goes.
-
-    Raises:
-        ModelError: the weights lack something the config asks for.
-    """
-    model, loading = getattr(transformers, loader).from_pretrained(
-        files.folder,
-        config=config,
-        dtype=getattr(torch, dtype),
-        use_safetensors=True,
-        output_loading_info=True,
-    )
-    # transformers fills what a checkpoint lacks with random numbers; a pooler is never run here, all else counts.
-    absent = [name for name in loading["missing_keys"] if "pooler" not in name]
-    if absent:
-        raise ModelError(
-            f"the weights of {files.name} lack tensors that its config asks for",
-            got=f"{len(absent)} missing, such as {min(absent)}",
-            fix="check that config.json and the weights belong together and that every shard is there",
-        )
-    loaded: nn.Module = model
-    return loaded
 
 
 def shared_backbone(spec: BackboneSpec) -> Backbone:
@@ -281,60 +190,6 @@ def shared_backbone(spec: BackboneSpec) -> Backbone:
 @functools.lru_cache(maxsize=2)
 def _kept_backbone(spec: BackboneSpec, weights_sha256: str, tokenizer_sha256: str) -> Backbone:
     return load_backbone(spec)
-
-
-def keep_blocks(config: Any, n_blocks: int, name: str) -> None:
-    """Shorten a config to its first blocks, so that the others are never loaded."""
-    if n_blocks > config.num_hidden_layers:
-        raise SpecError(
-            f"{name} has layers 0 to {config.num_hidden_layers - 1} (layer L is the output of block L)",
-            got=f"layer {n_blocks - 1}",
-            fix="name a layer it has",
-        )
-    if getattr(config, "layer_types", None):
-        config.layer_types = config.layer_types[:n_blocks]
-    config.num_hidden_layers = n_blocks
-    config.use_cache = False
-
-
-@contextlib.contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Silence transformers' report on the weights of blocks left out on purpose, and put its settings back."""
-    log = transformers.utils.logging
-    verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
-    log.set_verbosity_error()
-    log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        log.set_verbosity(verbosity)
-        if bars:
-            log.enable_progress_bar()
-
-
-def choose_device(device: str) -> str:
-    """The device a spec means: ``auto`` is the first CUDA GPU, else Apple's, else the CPU."""
-    if device == "auto":
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise SpecError(
-            "a device of this machine was expected",
-            got=f"device {device!r}: {str(error).splitlines()[0]}",
-            fix="use `device: auto` or `cpu`",
-        ) from error
-    return device
-
-
-def choose_dtype(dtype: str, device: str, files: ModelFiles) -> str:
-    """The type a spec means: ``auto`` is float32 on a CPU and the checkpoint's own on an accelerator."""
-    if dtype != "auto":
-        return dtype
-    own = files.config.get("dtype") or files.config.get("torch_dtype") or "float32"
-    return "float32" if device == "cpu" else str(own)
 
 
 def _window_size(files: ModelFiles, spec: BackboneSpec, config: Any, tokenizer: Any) -> int:

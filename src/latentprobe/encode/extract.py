@@ -15,11 +15,13 @@ from typing import Any
 
 from latentprobe.config import HIDDEN_POOLINGS, BackboneSpec
 from latentprobe.corpus import ImageFile, Rows
-from latentprobe.encode.backbone import Backbone, choose_device, choose_dtype, load_backbone
+from latentprobe.encode.backbone import Backbone, load_backbone
+from latentprobe.encode.families import require_site
 from latentprobe.encode.featurize import Progress, Source, featurize, shards
 from latentprobe.encode.formats import list_bundled, load_sae
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.image_families import hidden_size, require_rows
+from latentprobe.encode.loading import choose_device, choose_dtype, read_config
 from latentprobe.encode.model_files import MINILM, ModelFiles, find_model
 from latentprobe.encode.sae import SAE
 from latentprobe.errors import SAEError, SpecError
@@ -70,6 +72,8 @@ def plan_sources(
     """
     files = find_model(spec.model, spec.revision)
     require_rows(spec, files.config, images=images)
+    if spec.hook != "resid_post":
+        require_site(read_config(files)[1], spec.hook)
     saes = _resolve_saes(spec, files)
     named = spec.selected
     if not images:  # whose prompt is the processor's own

@@ -96,6 +96,12 @@ def require_rows(spec: BackboneSpec, config: Mapping[str, Any], *, images: bool)
             )
         return
     family = find_image_family(str(config.get("model_type")))
+    if spec.hook == "embed":
+        raise SpecError(
+            "an image has no token embeddings",
+            got="hook: embed for images",
+            fix="set `hook: resid_pre`: what enters the first block",
+        )
     if named := [key for key in ("bos", "template", "prompt") if getattr(spec, key) not in (None, "auto")]:
         raise SpecError(
             "an image stands in a prompt of nothing else, as its processor writes it",

@@ -21,19 +21,13 @@ from torch import nn
 from latentprobe.config import BackboneSpec
 from latentprobe.corpus import ImageFile, Rows
 from latentprobe.corpus.images import pixels, require_pillow
-from latentprobe.encode.backbone import (
-    Backbone,
-    DeepEnough,
-    Tokens,
-    choose_device,
-    choose_dtype,
-    keep_blocks,
-    loading_from,
-    read_weights,
-)
+from latentprobe.encode.backbone import Backbone, Tokens
+from latentprobe.encode.families import require_site
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.image_families import find_image_family, require_rows
+from latentprobe.encode.loading import choose_device, choose_dtype, keep_blocks, loading_from, read_config, read_weights
 from latentprobe.encode.model_files import ModelFiles, find_model
+from latentprobe.encode.taps import DeepEnough, first_argument
 from latentprobe.errors import ModelError
 
 __all__ = ["ImageBackbone", "load_image_backbone", "shared_image_backbone"]
@@ -126,7 +120,7 @@ class ImageBackbone(Backbone):
         lengths: list[int] = []
 
         def measure(module: nn.Module, args: Any, kwargs: Any) -> None:
-            lengths.append((args[0] if args else kwargs["hidden_states"]).shape[1])
+            lengths.append(first_argument(args, kwargs).shape[1])
             raise DeepEnough
 
         handle = self._blocks[0].register_forward_pre_hook(measure, with_kwargs=True)
@@ -176,9 +170,9 @@ def load_image_backbone(spec: BackboneSpec) -> ImageBackbone:
     family = find_image_family(str(files.config["model_type"]))
     device = choose_device(spec.device)
     spec = spec.model_copy(update={"device": device, "dtype": choose_dtype(spec.dtype, device, files)})
+    config, hooked = read_config(files)
+    require_site(hooked, spec.hook)
     with loading_from(files):
-        config = transformers.AutoConfig.from_pretrained(files.folder)
-        hooked = getattr(config, family.part) if family.part else config
         keep_blocks(hooked, max(spec.layers) + 1, files.name)
         model = read_weights(files, config if family.has_language else hooked, family.loader, spec.dtype)
         processors = transformers.AutoProcessor if family.has_language else transformers.AutoImageProcessor

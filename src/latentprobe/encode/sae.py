@@ -9,8 +9,7 @@ memory does not grow with the width. Knows nothing of files and of models.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,88 +18,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from latentprobe.encode.activations import Activation, PreActivations, Separate
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.latents import TokenLatents
+from latentprobe.encode.row_operations import PRE_OPS, UNDONE, PreOp
 from latentprobe.errors import SAEError
 from latentprobe.files import sha256_json
 
-__all__ = ["SAE", "Activation", "Gated", "GroupMax", "PreOp", "Threshold", "TopK", "without_b_dec"]
+__all__ = ["SAE", "without_b_dec"]
 
 #: Tokens and features of one block: the buffer is at most 512 x 8,192 float32, 16 MiB.
 TOKENS, FEATURES = 512, 8192
-
-
-def _centred(x: Tensor) -> Tensor:
-    return x - x.mean(dim=1, keepdim=True)
-
-
-def _layer_normed(x: Tensor) -> Tensor:
-    # SAELens' own, not torch's: the standard deviation is the unbiased one, and epsilon is added to it, not under it.
-    centred = _centred(x)
-    return centred / (centred.std(dim=1, keepdim=True) + 1e-5)
-
-
-def _rescaled(x: Tensor) -> Tensor:
-    norm: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
-    return x * (math.sqrt(x.shape[1]) / norm)
-
-
-#: What may be done to each row of hidden states before the encoder. It depends on the row and cannot be folded.
-PRE_OPS: dict[str, Callable[[Tensor], Tensor]] = {
-    "centre": _centred,
-    "layer_norm": _layer_normed,
-    "constant_norm_rescale": _rescaled,
-}
-PreOp = str
-
-
-def _layer_norm_undone(y: Tensor, x: Tensor) -> Tensor:
-    return y * x.std(dim=1, keepdim=True) + x.mean(dim=1, keepdim=True)
-
-
-def _rescale_undone(y: Tensor, x: Tensor) -> Tensor:
-    norm: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
-    return y * (norm / math.sqrt(x.shape[1]))
-
-
-#: Each of them backwards: what was rebuilt, brought to where the row it came from was.
-_UNDONE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "centre": lambda y, x: y + x.mean(dim=1, keepdim=True),
-    "layer_norm": _layer_norm_undone,
-    "constant_norm_rescale": _rescale_undone,
-}
-
-
-@dataclass(frozen=True, eq=False)
-class Threshold:
-    """ReLU, JumpReLU and BatchTopK in use: ``z = pre where pre > theta``, strictly; ``theta`` is ``[width]``, >= 0."""
-
-    theta: Tensor
-
-
-@dataclass(frozen=True)
-class TopK:
-    """``z = relu(pre)`` where pre is among the k largest of its token, else 0; of equals, those of lower index."""
-
-    k: int
-
-
-@dataclass(frozen=True)
-class GroupMax:
-    """``z = relu(pre)`` where pre is the largest of its group, else 0; ``k`` groups of equal size, side by side."""
-
-    k: int
-
-
-@dataclass(frozen=True, eq=False)
-class Gated:
-    """``z = relu(scale * pre + shift) where pre > 0``; both ``[width]``, scale above 0."""
-
-    scale: Tensor
-    shift: Tensor
-
-
-Activation = Threshold | TopK | GroupMax | Gated
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +42,7 @@ class SAE:
         model: the model it was trained on, as its maker calls it, or None where that is not said.
         W_enc: float32 ``[d_in, width]``.
         b_enc: float32 ``[width]``, everything folded in.
-        activation: :class:`Threshold`, :class:`TopK`, :class:`GroupMax` or :class:`Gated`.
+        activation: a ``Threshold``, ``TopK``, ``GroupMax`` or ``Gated``.
         pre_ops: names of row-wise operations of ``PRE_OPS``, in order.
         W_dec: float32 ``[width, d_in]``, or None where only the encoder was loaded.
         b_dec: float32 ``[d_in]``, likewise.
@@ -124,6 +52,7 @@ class SAE:
         SAEError: shapes or types do not fit each other, a number is not finite, a threshold is negative, k is not in
             1 .. width or does not divide it into groups.
 
+    >>> from latentprobe.encode.activations import Threshold
     >>> sae = SAE("by hand", "0" * 64, HookPoint(0, "resid_post"), None, torch.eye(2), torch.zeros(2),
     ...           Threshold(torch.tensor([0.5, 0.5])))
     >>> sae.encode(torch.tensor([[2.0, 0.5], [-1.0, 1.0]])).csr().toarray().tolist()
@@ -145,15 +74,8 @@ class SAE:
     def __post_init__(self) -> None:
         for name, tensor, shape in self._parts():
             self._prove(name, tensor, shape)
-        match self.activation:
-            case TopK(k) if not 1 <= k <= self.width:
-                raise self._refusal(f"k is a whole number from 1 to the width, {self.width}", f"k = {k}")
-            case GroupMax(k) if not 1 <= k <= self.width or self.width % k:
-                raise self._refusal(f"k groups of equal size make up the width, {self.width}", f"k = {k}")
-            case Threshold(theta) if bool((theta < 0).any()):
-                raise self._refusal("thresholds are at least 0", f"a threshold of {float(theta.min()):g}")
-            case Gated(scale) if not bool((scale > 0).all()):
-                raise self._refusal("the scales of a gated SAE are above 0", f"a scale of {float(scale.min()):g}")
+        if fault := self.activation.fault(self.width):
+            raise self._refusal(*fault)
         if unknown := [name for name in self.pre_ops if name not in PRE_OPS]:
             raise self._refusal(f"row-wise operations are {', '.join(PRE_OPS)}", unknown[0])
 
@@ -181,7 +103,7 @@ class SAE:
             SAEError: another shape, not floating numbers, or a value that is not finite.
         """
         x = self._checked(x)
-        chunks = [self._encode_chunk(self._prepared(chunk)) for chunk in torch.split(x, TOKENS)] if len(x) else []
+        chunks = [self.activation.active(self._pre(chunk)) for chunk in torch.split(x, TOKENS)] if len(x) else []
         counts = np.concatenate([np.zeros(1, np.int64), *(counts for counts, _, _ in chunks)])
         indices = np.concatenate([np.zeros(0, np.int32), *(indices for _, indices, _ in chunks)])
         values = np.concatenate([np.zeros(0, np.float32), *(values for _, _, values in chunks)])
@@ -197,7 +119,7 @@ class SAE:
         Raises:
             SAEError: none, one twice, one out of range; or a TopK or GroupMax SAE, whose features depend on others.
         """
-        if isinstance(self.activation, TopK | GroupMax):
+        if not isinstance(self.activation, Separate):
             raise SAEError(
                 "only an SAE whose features stand alone can be cut down to some of them",
                 got=f"a {type(self.activation).__name__} SAE: which features are active depends on others, the "
@@ -214,17 +136,12 @@ class SAE:
                 fix="name each feature to keep once",
             )
         keep = torch.from_numpy(distinct.astype(np.int64)).to(self.W_enc.device)
-        match self.activation:
-            case Threshold(theta):
-                activation: Activation = Threshold(theta[keep])
-            case Gated(scale, shift):
-                activation = Gated(scale[keep], shift[keep])
         return replace(
             self,
             sha256=sha256_json({"sae": self.sha256, "features": distinct.tolist()}),
             W_enc=self.W_enc[:, keep].contiguous(),
             b_enc=self.b_enc[keep],
-            activation=activation,
+            activation=self.activation.mapped(lambda vector: vector[keep]),
             W_dec=None if self.W_dec is None else self.W_dec[keep],
         )
 
@@ -269,44 +186,22 @@ class SAE:
             rows.append(PRE_OPS[name](rows[-1]))
         rebuilt = _rebuilt(latents, self.W_dec, self.b_dec)
         for name, before in zip(reversed(self.pre_ops), reversed(rows[:-1]), strict=True):
-            rebuilt = _UNDONE[name](rebuilt, before.cpu())
+            rebuilt = UNDONE[name](rebuilt, before.cpu())
         return latents, rebuilt
 
     def to(self, device: torch.device | str) -> SAE:
         """The same SAE with its tensors on a device."""
-        match self.activation:
-            case Threshold(theta):
-                activation: Activation = Threshold(theta.to(device))
-            case Gated(scale, shift):
-                activation = Gated(scale.to(device), shift.to(device))
-            case TopK() | GroupMax():
-                activation = self.activation
         return replace(
             self,
             W_enc=self.W_enc.to(device),
             b_enc=self.b_enc.to(device),
-            activation=activation,
+            activation=self.activation.mapped(lambda vector: vector.to(device)),
             W_dec=None if self.W_dec is None else self.W_dec.to(device),
             b_dec=None if self.b_dec is None else self.b_dec.to(device),
         )
 
-    def _encode_chunk(self, x: Tensor) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
-        """Number of active features of each token; all their indices; all their values."""
-        if isinstance(self.activation, TopK):
-            return self._encode_topk(x, self.activation.k)
-        if isinstance(self.activation, GroupMax):
-            return self._encode_groupmax(x, self.activation.k)
-        rows, columns, values = [], [], []
-        for start, pre in self._blocks(x):
-            row, column, value = self._active(pre, start)
-            rows.append(row)
-            columns.append(column + start)
-            values.append(value)
-        row, column, value = np.concatenate(rows), np.concatenate(columns), np.concatenate(values)
-        if len(rows) > 1:  # each block is in order of tokens, then features: bring the blocks of a token together
-            order = np.argsort(row.astype(np.int16), kind="stable")
-            row, column, value = row[order], column[order], value[order]
-        return np.bincount(row, minlength=len(x)), column.astype(np.int32), value
+    def _pre(self, x: Tensor) -> PreActivations:
+        return PreActivations(len(x), self.width, x.device, self._blocks(self._prepared(x)))
 
     def _blocks(self, x: Tensor) -> Iterator[tuple[int, Tensor]]:
         """Pre-activations, block of features by block, in one buffer that the next block overwrites."""
@@ -316,46 +211,6 @@ class SAE:
             block = slice(start, min(start + FEATURES, self.width))
             out = memory[: len(x) * (block.stop - start)].view(len(x), block.stop - start)
             yield start, torch.addmm(self.b_enc[block], x, self.W_enc[:, block], out=out)
-
-    def _active(self, pre: Tensor, start: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-        """Tokens, features and values of the active entries of one block, in order of tokens, then features."""
-        block = slice(start, start + pre.shape[1])
-        if isinstance(self.activation, Threshold):
-            return _entries(pre, pre > self.activation.theta[block])
-        assert isinstance(self.activation, Gated)
-        row, column, value = _entries(pre, pre > 0)
-        scale, shift = self.activation.scale[block].cpu().numpy(), self.activation.shift[block].cpu().numpy()
-        magnitude = scale[column] * value + shift[column]
-        on = magnitude > 0
-        return row[on], column[on], magnitude[on]
-
-    def _encode_topk(self, x: Tensor, k: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
-        """As :meth:`_encode_chunk`, keeping the k largest so far across blocks, by ascending feature."""
-        values = torch.empty(len(x), 0, dtype=torch.float32, device=x.device)
-        indices = torch.empty(len(x), 0, dtype=torch.int64, device=x.device)
-        for start, pre in self._blocks(x):
-            best, place = _largest(pre, k)
-            values, indices = torch.cat([values, best], 1), torch.cat([indices, place + start], 1)
-            values, place = _largest(values, k)
-            indices = indices.gather(1, place)
-        row, column, value = _entries(values, values > 0)
-        return np.bincount(row, minlength=len(x)), indices.cpu().numpy()[row, column].astype(np.int32), value
-
-    def _encode_groupmax(self, x: Tensor, k: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
-        """As :meth:`_encode_chunk`, keeping the largest so far of each group across blocks; of equals, the first."""
-        size = self.width // k
-        values = torch.zeros(len(x), k, dtype=torch.float32, device=x.device)
-        indices = torch.zeros(len(x), k, dtype=torch.int64, device=x.device)
-        for start, pre in self._blocks(x):
-            for group, first, part in _groups(pre, start, size):
-                best, place = part.max(dim=2)
-                places = place + first + size * torch.arange(part.shape[1], device=x.device)
-                held = slice(group, group + part.shape[1])
-                better = best > values[:, held]
-                values[:, held] = torch.where(better, best, values[:, held])
-                indices[:, held] = torch.where(better, places, indices[:, held])
-        row, column, value = _entries(values, values > 0)
-        return np.bincount(row, minlength=len(x)), indices.cpu().numpy()[row, column].astype(np.int32), value
 
     def _checked(self, x: Tensor) -> Tensor:
         """The input as float32 beside the weights, or a refusal."""
@@ -392,11 +247,7 @@ class SAE:
         if self.W_enc.ndim != 2 or 0 in self.W_enc.shape:
             raise self._refusal("W_enc is [d_in, width], neither of them 0", f"W_enc {list(self.W_enc.shape)}")
         parts = [("W_enc", self.W_enc, (self.d_in, self.width)), ("b_enc", self.b_enc, (self.width,))]
-        match self.activation:
-            case Threshold(theta):
-                parts.append(("threshold", theta, (self.width,)))
-            case Gated(scale, shift):
-                parts += [("scale", scale, (self.width,)), ("shift", shift, (self.width,))]
+        parts += [(name, vector, (self.width,)) for name, vector in self.activation.vectors.items()]
         if self.W_dec is not None:
             parts.append(("W_dec", self.W_dec, (self.width, self.d_in)))
         if self.b_dec is not None:
@@ -440,46 +291,6 @@ def _finite(tensor: Tensor) -> bool:
     return bool(torch.isfinite(low) & torch.isfinite(high))
 
 
-def _entries(pre: Tensor, mask: Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Row, column and value of the marked entries, in order."""
-    if pre.device.type == "cpu":  # numpy finds the few marked entries faster than torch.nonzero
-        flat = np.flatnonzero(mask.numpy())
-        row, column = np.divmod(flat, pre.shape[1])
-        return row, column, pre.numpy().ravel()[flat]
-    row_column = mask.nonzero()
-    values = pre[row_column[:, 0], row_column[:, 1]].cpu().numpy()
-    row, column = row_column.T.cpu().numpy()
-    return row, column, values
-
-
 def _rebuilt(latents: TokenLatents, W_dec: Tensor, b_dec: Tensor) -> Tensor:
     dense = latents.csr() @ W_dec.cpu().numpy() + b_dec.cpu().numpy()
     return torch.from_numpy(np.asarray(dense, np.float32))
-
-
-def _groups(pre: Tensor, start: int, size: int) -> Iterator[tuple[int, int, Tensor]]:
-    """A block of features, cut where groups end: number of the first group, its first feature, ``[tokens, groups,
-    features]``. A group that the block cuts through comes on its own."""
-    end = start + pre.shape[1]
-    while start < end:
-        group = start // size
-        whole = (end - start) // size if start % size == 0 else 0
-        stop = start + whole * size if whole else min(end, (group + 1) * size)
-        yield group, start, pre[:, : stop - start].reshape(len(pre), max(whole, 1), -1)
-        pre, start = pre[:, stop - start :], stop
-
-
-def _largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Each row's k largest values (all where there are fewer) and their places, ascending; of equals, the first.
-
-    Only values above 0 are told apart so carefully: the others are never active.
-    """
-    k = min(k, values.shape[1])
-    best, places = values.topk(k, dim=1)
-    least = best[:, -1:]
-    tied = ((values >= least).sum(1) > k) & (least[:, 0] > 0)
-    if bool(tied.any()):  # topk may take any of the equals
-        ordered, order = values[tied].sort(dim=1, descending=True, stable=True)
-        best[tied], places[tied] = ordered[:, :k], order[:, :k]
-    places, order = places.sort(dim=1)
-    return best.gather(1, order), places

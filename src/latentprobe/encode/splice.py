@@ -14,11 +14,13 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from latentprobe.encode.backbone import Backbone, loading_from
-from latentprobe.encode.families import find_blocks, find_site
+from latentprobe.encode.backbone import Backbone
+from latentprobe.encode.families import find_blocks, find_tap
 from latentprobe.encode.hookpoints import HookPoint
+from latentprobe.encode.loading import loading_from
 from latentprobe.encode.model_files import ModelFiles
 from latentprobe.encode.sae import SAE
+from latentprobe.encode.taps import first_argument, with_first_argument
 from latentprobe.errors import CorpusError
 
 __all__ = ["CrossEntropy", "cross_entropy", "is_causal"]
@@ -67,8 +69,6 @@ def cross_entropy(sae: SAE, backbone: Backbone, texts: Sequence[str]) -> CrossEn
     if not windows:
         raise CorpusError("texts of two tokens and more were expected", got="none", fix="give some ordinary text")
     model = _load(backbone)
-    block_list = find_blocks(model.base_model, str(model.config.model_type))
-    site = find_site(block_list, str(model.config.model_type), sae.hook)
     replaced: list[Callable[[Tensor], Tensor] | None] = [None, lambda x: _rebuilt(sae, x), torch.zeros_like]
     totals = [0.0, 0.0, 0.0]
     predicted = 0
@@ -76,7 +76,7 @@ def cross_entropy(sae: SAE, backbone: Backbone, texts: Sequence[str]) -> CrossEn
         row = torch.from_numpy(ids)[None].to(backbone.device)
         selected = torch.from_numpy(mask).to(backbone.device)
         for number, replace in enumerate(replaced):
-            with _replaced(site, sae.hook, selected, replace):
+            with _replaced(model.base_model, sae.hook, selected, replace):
                 logits = model(input_ids=row, use_cache=False).logits
             totals[number] += float(nn.functional.cross_entropy(logits[0, :-1].float(), row[0, 1:], reduction="sum"))
         predicted += len(ids) - 1
@@ -100,27 +100,45 @@ def _rebuilt(sae: SAE, x: Tensor) -> Tensor:
 
 @contextmanager
 def _replaced(
-    site: nn.Module, hook: HookPoint, selected: Tensor, replace: Callable[[Tensor], Tensor] | None
+    model: nn.Module, hook: HookPoint, selected: Tensor, replace: Callable[[Tensor], Tensor] | None
 ) -> Iterator[None]:
-    """While it is open, the states of the selected tokens at a site are replaced."""
+    """While it is open, the states of the selected tokens at a hook point of a base model are replaced."""
     if replace is None:
         yield
         return
+    between = hook.site == "resid_mid"
+    tap = find_tap(model, HookPoint(hook.layer, "attn_out") if between else hook)
+    entered: list[Tensor] = []  # the stream before the block, where what its attention adds is replaced
 
     def changed(states: Tensor) -> Tensor:
-        states = states.clone()
-        states[0, selected] = replace(states[0, selected])
+        states = states.clone(memory_format=torch.contiguous_format)
+        rows = states.view(len(selected), -1)  # OPT runs its MLP on windows laid end to end
+        if between:  # the MLP reads the stream and is added to it: it is changed once, for both
+            before = entered.pop().reshape(rows.shape)[selected]
+            rows[selected] = replace(before + rows[selected]) - before
+        else:
+            rows[selected] = replace(rows[selected])
         return states
 
-    def on_input(module: nn.Module, args: Any) -> Any:
-        return changed(args[0]), *args[1:]
+    def on_block(module: nn.Module, args: Any, kwargs: Any) -> None:
+        entered.append(first_argument(args, kwargs))
+
+    def on_input(module: nn.Module, args: Any, kwargs: Any) -> Any:
+        return with_first_argument(changed(first_argument(args, kwargs)), args, kwargs)
 
     def on_output(module: nn.Module, args: Any, output: Any) -> Any:
         return (changed(output[0]), *output[1:]) if isinstance(output, tuple) else changed(output)
 
-    at_input = hook.site == "attn_z"
-    handle = site.register_forward_pre_hook(on_input) if at_input else site.register_forward_hook(on_output)
+    handles = [
+        tap.module.register_forward_pre_hook(on_input, with_kwargs=True)
+        if tap.at_input
+        else tap.module.register_forward_hook(on_output)
+    ]
+    if between:
+        block = find_blocks(model, str(model.config.model_type))[hook.layer]  # type: ignore[union-attr]
+        handles.append(block.register_forward_pre_hook(on_block, with_kwargs=True))
     try:
         yield
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()

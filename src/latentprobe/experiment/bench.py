@@ -110,8 +110,9 @@ def _encode_inputs() -> tuple[Any, Any]:
     """A JumpReLU SAE with about 80 active features a token, and hidden states for it."""
     import torch
 
+    from latentprobe.encode.activations import Threshold
     from latentprobe.encode.hookpoints import HookPoint
-    from latentprobe.encode.sae import SAE, Threshold
+    from latentprobe.encode.sae import SAE
 
     generator = torch.Generator().manual_seed(0)
     d_in, width = ENCODE["d_in"], ENCODE["width"]

@@ -92,24 +92,29 @@ def dictionary_learning_cases() -> Iterator[Case]:
             "b_dec",
         ),
     ]
-    for name, kind, shapes, more, encode, bias in kinds:
+    plain_topk = next(row for row in kinds if row[0] == "AutoEncoderTopK")
+    rows = [(*row, "resid_post", "resid_post_layer_12") for row in kinds]
+    rows += [(*plain_topk, "attn_out", name) for name in ("attn_out_layer_12", "transformer.h.12.attn")]
+    for name, kind, shapes, more, encode, bias, hook, submodule in rows:
 
-        def write(folder: Path, tensors: Tensors, kind: str = kind, more: Tensors = more) -> Path:
+        def write(
+            folder: Path, tensors: Tensors, kind: str = kind, more: Tensors = more, submodule: str = submodule
+        ) -> Path:
             trainer = {"dict_class": kind, "activation_dim": D_IN, "dict_size": WIDTH, "layer": 12, "lm_name": "m"}
             trainer |= {"k": K} if "k" in more else {}
-            own = folder / "resid_post_layer_12" / "trainer_0"
+            own = folder / submodule / "trainer_0"
             put(
                 own,
                 "config.json",
-                {"trainer": trainer | {"submodule_name": "resid_post_layer_12"}, "buffer": {"ctx_len": 128}},
+                {"trainer": trainer | {"submodule_name": submodule}, "buffer": {"ctx_len": 128}},
             )
             pt(own / "ae.pt", tensors | more)
             return own
 
         yield Case(
             "dictionary_learning",
-            name,
-            "resid_post",
+            name if submodule.endswith("layer_12") else f"{name} of {submodule}",
+            hook,
             "nothing" if kind in ("AutoEncoderNew", "JumpReluAutoEncoder") else bias,
             write,
             lambda x, t, encode=encode, more=more: encode(x, t | arrays(more)),

@@ -44,6 +44,24 @@ def gemma_scope_cases() -> Iterator[Case]:
             ("float32",),
             lambda z, t: z @ t["W_dec"] + t["b_dec"],
         )
+
+    def write_embedding(folder: Path, tensors: Tensors) -> Path:
+        own = folder / "gemma-scope-2b-pt-res" / "embedding" / "width_4k" / "average_l0_6"
+        own.mkdir(parents=True)
+        np.savez(own / "params.npz", **{name: tensor.numpy() for name, tensor in tensors.items()})
+        return own
+
+    yield Case(
+        "Gemma Scope 1",
+        "jumprelu",
+        "embed",
+        "sqrt(d_model)",
+        write_embedding,
+        lambda x, t: jump(x / 48, t),  # what enters the stream is the embedding times the square root of 2,304
+        lambda: jump_tensors("W", 2304, 4096),
+        ("float32",),
+        lambda z, t: 48 * (z @ t["W_dec"] + t["b_dec"]),
+    )
     places = {
         "resid_post": ("resid_post", "output"),
         "attn_out": ("attn_z", "self_attn.o_proj.input"),

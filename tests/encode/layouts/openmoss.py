@@ -23,7 +23,8 @@ def llama_scope_cases() -> Iterator[Case]:
         return draw(**shapes)
 
     def write(folder: Path, held: Tensors, hook: str, **changes: Any) -> Path:
-        own = folder / "Llama3_1-8B-Base-L15R-8x"
+        letter = {"hook_mlp_out": "M", "hook_attn_out": "A"}.get(hook, "R")
+        own = folder / f"Llama3_1-8B-Base-L15{letter}-8x"
         hook = f"blocks.15.{hook}"
         config = {"hook_point_in": hook, "hook_point_out": hook, "d_model": D_IN, "d_sae": WIDTH, "top_k": K}
         config |= {"act_fn": "jumprelu", "jump_relu_threshold": 0.4, "norm_activation": "dataset-wise"}
@@ -51,6 +52,7 @@ def llama_scope_cases() -> Iterator[Case]:
             lambda x, t: pre(x, t, by_norm=False) * (pre(x, t, by_norm=False) > 0.4),
             lambda z, t: decode(z, t, by_norm=False),
         ),
+        ("jumprelu", "hook_attn_out", {}, lambda x, t: pre(x, t) * (pre(x, t) > 0.4), decode),
         (
             "topk with a threshold",
             "hook_resid_post",
@@ -78,9 +80,9 @@ def llama_scope_cases() -> Iterator[Case]:
             decode=back,
         )
 
-    def write_r1(folder: Path, held: Tensors) -> Path:
+    def write_r1(folder: Path, held: Tensors, hook: str) -> Path:
         own = folder / "Llama-Scope-R1-Distill" / "800M-Slimpajama-0-OpenR1-Math-220k" / "L15R"
-        config = {"hook_point_in": "blocks.15.hook_resid_post", "d_model": D_IN, "expansion_factor": 4}
+        config = {"hook_point_in": f"blocks.15.hook_{hook}", "d_model": D_IN, "expansion_factor": 4}
         put(own, "config.json", config | {"dataset_average_activation_norm": {"in": norm, "out": norm}})
         safetensors(own / "sae_weights.safetensors", held)
         return own
@@ -90,16 +92,17 @@ def llama_scope_cases() -> Iterator[Case]:
         return values * (values > np.exp(t["log_jumprelu_threshold"]))
 
     width = 4 * D_IN
-    yield Case(
-        "Llama Scope R1",
-        "jumprelu",
-        "resid_post",
-        "input scale",
-        write_r1,
-        encode_r1,
-        lambda: draw(
-            **{"encoder.weight": (width, D_IN), "encoder.bias": (width,), "decoder.weight": (D_IN, width)},
-            **{"decoder.bias": (D_IN,), "log_jumprelu_threshold": (width,)},
-        ),
-        decode=lambda z, t: (z @ t["decoder.weight"].T + t["decoder.bias"]) / scale,
-    )
+    for hook in ("resid_post", "attn_out"):
+        yield Case(
+            "Llama Scope R1",
+            "jumprelu",
+            hook,
+            "input scale",
+            lambda folder, held, hook=hook: write_r1(folder, held, hook),
+            encode_r1,
+            lambda: draw(
+                **{"encoder.weight": (width, D_IN), "encoder.bias": (width,), "decoder.weight": (D_IN, width)},
+                **{"decoder.bias": (D_IN,), "log_jumprelu_threshold": (width,)},
+            ),
+            decode=lambda z, t: (z @ t["decoder.weight"].T + t["decoder.bias"]) / scale,
+        )

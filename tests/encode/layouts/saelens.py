@@ -73,6 +73,32 @@ def saelens_cases() -> Iterator[Case]:
         lambda: saelens_weights("standard"),
         decode=lambda z, t: (z @ t["W_dec"] + t["b_dec"]) / 1.7,
     )
+    for hook in ("hook_attn_out", "hook_resid_mid", "hook_resid_pre"):
+        yield Case(
+            "SAELens 3 to 5",
+            "standard, layer_norm",
+            hook.removeprefix("hook_"),
+            "b_dec",
+            lambda folder, tensors, name=f"blocks.0.{hook}": write_saelens(
+                folder,
+                config_old("standard", hook_name=name, hook_layer=0, normalize_activations="layer_norm"),
+                tensors,
+            ),
+            lambda x, t: encode(layer_normed(x), t, "standard"),
+            lambda: saelens_weights("standard"),
+        )
+    yield Case(
+        "SAELens 6",
+        "jumprelu",
+        "embed",
+        "b_dec",
+        lambda folder, tensors: write_saelens(
+            folder, config_v6("jumprelu", metadata={"hook_name": "hook_embed"}), tensors
+        ),
+        lambda x, t: encode(x, t, "jumprelu"),
+        lambda: saelens_weights("jumprelu"),
+        decode=lambda z, t: z @ t["W_dec"] + t["b_dec"],
+    )
     yield Case(
         "SAELens 6",
         "topk by decoder norm",

@@ -53,6 +53,8 @@ def single_file_cases() -> Iterator[Case]:
     for activation, location, hook in (
         ("TopK", "resid_post_mlp", "resid_post"),
         ("ReLU", "resid_delta_mlp", "mlp_out"),
+        ("TopK", "resid_delta_attn", "attn_out"),
+        ("TopK", "resid_post_attn", "resid_mid"),
     ):
         yield Case(
             "OpenAI v5",

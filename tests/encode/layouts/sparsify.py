@@ -33,16 +33,21 @@ def sparsify_cases() -> Iterator[Case]:
         safetensors(folder / "repository" / module / "sae.safetensors", held)
         return folder / "repository" / module
 
-    kinds: dict[str, tuple[str, dict[str, Any], int, Callable[..., NDArray[Any]]]] = {
-        "topk": ("layers.10", {}, WIDTH, lambda x, t: largest(pre(x, t), K)),
-        "groupmax": ("layers.10.mlp", {"activation": "groupmax"}, WIDTH, groupmax),
-        "topk, num_latents 0": ("gpt_neox.layers.3", {"num_latents": 0}, 2 * D_IN, lambda x, t: largest(pre(x, t), K)),
-    }
-    for kind, (module, changes, width, encode) in kinds.items():
+    def topk(x: NDArray[Any], t: Arrays) -> NDArray[Any]:
+        return largest(pre(x, t), K)
+
+    kinds: list[tuple[str, str, str, dict[str, Any], int, Callable[..., NDArray[Any]]]] = [
+        ("topk", "resid_post", "layers.10", {}, WIDTH, topk),
+        ("groupmax", "mlp_out", "layers.10.mlp", {"activation": "groupmax"}, WIDTH, groupmax),
+        ("topk, num_latents 0", "resid_post", "gpt_neox.layers.3", {"num_latents": 0}, 2 * D_IN, topk),
+        ("topk", "attn_out", "layers.10.attention", {}, WIDTH, topk),
+        ("topk", "embed", "embed_in", {}, WIDTH, topk),
+    ]
+    for kind, hook, module, changes, width, encode in kinds:
         yield Case(
             "sparsify",
             kind,
-            "mlp_out" if module.endswith("mlp") else "resid_post",
+            hook,
             "b_dec",
             lambda folder, held, module=module, changes=changes: write(folder, held, module, **changes),
             encode,

@@ -10,15 +10,17 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from latentprobe.encode.formats.modules import hook_of_module, prove_added
 from latentprobe.encode.formats.place import Facts, Place
-from latentprobe.encode.hookpoints import HookPoint
+from latentprobe.encode.hookpoints import HookPoint, Site
 from latentprobe.errors import nearest
 
 if TYPE_CHECKING:  # torch is imported when weights are read, not when facts are
     from torch import Tensor
 
+    from latentprobe.encode.activations import Activation
     from latentprobe.encode.formats.tensors import Tensors
-    from latentprobe.encode.sae import SAE, Activation
+    from latentprobe.encode.sae import SAE
 
 __all__ = ["FILES", "facts", "load"]
 
@@ -47,8 +49,8 @@ _CLASSES = {
     "JumpReluAutoEncoder": _Class(b_dec="b_dec", bias="b_enc", linear=False, subtracts=False, others=("threshold",)),
 }
 _BATCHED = ("BatchTopKSAE", "MatryoshkaBatchTopKSAE")
-_SUBMODULE = re.compile(r"(?P<site>resid_post|mlp_out)(?:_layer_(?P<layer>0|[1-9]\d{0,3}))?")
-_BLOCK = re.compile(r"(?:[a-z_]+\.)*(?:layers|h|blocks)\.(?P<layer>0|[1-9]\d{0,3})")
+_SITES: dict[str, Site] = {"resid_post": "resid_post", "mlp_out": "mlp_out", "attn_out": "attn_out"}
+_SUBMODULE = re.compile(rf"(?P<site>{'|'.join(_SITES)})(?:_layer_(?P<layer>0|[1-9]\d{{0,3}}))?")
 
 
 def facts(place: Place) -> Facts:
@@ -121,7 +123,7 @@ def _activation(place: Place, known: Facts, tensors: Tensors, bias: Tensor) -> t
     """The encoder bias and the activation of the class."""
     import torch
 
-    from latentprobe.encode.sae import Gated, Threshold, TopK
+    from latentprobe.encode.activations import Gated, Threshold, TopK
 
     width = known.width
     if known.architecture == "GatedAutoEncoder":
@@ -185,15 +187,25 @@ def _trainer(place: Place) -> dict[str, Any]:
 
 def _hook(place: Place, trainer: dict[str, Any]) -> HookPoint:
     """The output of the block, unless the submodule is named and another."""
-    layer, name = trainer.get("layer"), trainer.get("submodule_name")
-    match = (_SUBMODULE.fullmatch(str(name)) or _BLOCK.fullmatch(str(name))) if name is not None else None
-    found = match.groupdict() if match is not None else {}
-    right = isinstance(layer, int) and not isinstance(layer, bool) and found.get("layer") in (None, str(layer))
-    if not right or (name is not None and match is None):
+    layer, name, model = trainer.get("layer"), trainer.get("submodule_name"), trainer.get("lm_name")
+    right = isinstance(layer, int) and not isinstance(layer, bool) and layer >= 0
+    hook = _named(place, layer, "resid_post" if name is None else str(name), model) if right else None
+    if hook is None or hook.layer != layer:
         raise place.refusal(
-            "the trainer names one layer, and its submodule is resid_post or mlp_out of that layer",
+            f"the trainer names one layer, and its submodule is {', '.join(_SITES)} or a module of that layer",
             got=f"layer {layer!r}, submodule_name {name!r}",
-            fix="use an SAE of the residual stream or of an MLP's output",
+            fix="use an SAE of the residual stream, or of what an MLP or an attention adds to it",
         )
-    assert isinstance(layer, int)
-    return HookPoint(layer, "mlp_out" if found.get("site") == "mlp_out" else "resid_post")
+    return hook
+
+
+def _named(place: Place, layer: Any, name: str, model: object) -> HookPoint | None:
+    """The hook point of a submodule's name: a site, with its layer or without, or a path in the model."""
+    model = model if isinstance(model, str) else None
+    match = _SUBMODULE.fullmatch(name)
+    if match is None:
+        return hook_of_module(place, name, model)
+    hook = HookPoint(int(match["layer"] or layer), _SITES[match["site"]])
+    if hook.site != "resid_post":
+        prove_added(place, name, model)
+    return hook

@@ -1,12 +1,15 @@
 """Gemma Scope 1, the SAEs of Gemma 2: one ``params.npz`` a folder and no config.
 
 Model, hook point, layer and width stand in the folder's path only, so the path must be the repository's own, part by
-part. Knows nothing of where the folder came from.
+part. SAEs of token embeddings were trained before Gemma multiplies these by the square root of their size: that factor
+is folded. Knows nothing of where the folder came from.
 """
 
 from __future__ import annotations
 
+import math
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from latentprobe.encode.formats.place import Facts, Place
@@ -43,7 +46,7 @@ def facts(place: Place) -> Facts:
     """What the path says of the SAE.
 
     Raises:
-        SAEError: the path is not that of an SAE of Gemma Scope 1 behind a block, an MLP or before an output projection.
+        SAEError: the path is not that of an SAE of Gemma Scope 1.
     """
     match = PATH.fullmatch(place.origin)
     if match is None or match["width"] not in _WIDTHS:
@@ -54,19 +57,21 @@ def facts(place: Place) -> Facts:
         )
     if "transcoder" in match["site"]:
         raise place.no_transcoder(f"the transcoders of {match['layer']}")
-    if match["site"] not in _SITES or match["layer"] == "embedding":
+    embedding = match["layer"] == "embedding"
+    if match["site"] not in _SITES or (embedding and match["site"] != "res"):
         raise place.refusal(
-            "residual, MLP and attention SAEs of Gemma Scope are read, those of some layer: a hook point is a block "
-            "and a site in it, and token embeddings lie before all blocks",
+            "SAEs of Gemma Scope are of the residual stream, an MLP or an attention of some layer, or, in the "
+            "repository of the residual stream, of the embedding",
             got=f"{match['site']} at {match['layer']}",
-            fix="use one of a repository that ends in -res, -mlp or -att, of some layer",
+            fix="use one of a repository that ends in -res, -mlp or -att",
         )
     site = _SITES[match["site"]]
+    hook = HookPoint(0, "embed") if embedding else HookPoint(int(match["layer"].removeprefix("layer_")), site)
     return Facts(
         architecture="jumprelu",
         d_in=(_D_HEADS if site == "attn_z" else _D_MODEL)[match["size"]],
         width=_WIDTHS[match["width"]],
-        hook=HookPoint(int(match["layer"].removeprefix("layer_")), site),
+        hook=hook,
         model=f"google/gemma-2-{match['size']}" + ("-it" if match["tuning"] == "it" else ""),
     )
 
@@ -77,8 +82,9 @@ def load(place: Place, *, decoder: bool) -> SAE:
     Raises:
         SAEError: as :func:`facts`, or the weights are damaged or of another size than the path says.
     """
+    from latentprobe.encode.activations import Threshold
     from latentprobe.encode.formats.tensors import open_npz
-    from latentprobe.encode.sae import SAE, Threshold
+    from latentprobe.encode.sae import SAE
 
     known = facts(place)
     tensors = open_npz(place, WEIGHTS)
@@ -97,7 +103,7 @@ def load(place: Place, *, decoder: bool) -> SAE:
             got="a scaling_factor other than 1",
             fix="use the files as published",
         )
-    return SAE(
+    sae = SAE(
         reference=place.reference,
         sha256=place.sha256(FILES),
         hook=known.hook,
@@ -107,4 +113,16 @@ def load(place: Place, *, decoder: bool) -> SAE:
         activation=Threshold(tensors.read("threshold")),
         W_dec=tensors.read("W_dec") if decoder else None,
         b_dec=tensors.read("b_dec") if decoder else None,
+    )
+    return _of_scaled(sae) if known.hook.site == "embed" else sae
+
+
+def _of_scaled(sae: SAE) -> SAE:
+    """An SAE of embeddings as the SAE, with the same features, of embeddings times the square root of their size."""
+    scale = math.sqrt(sae.d_in)
+    return replace(
+        sae,
+        W_enc=sae.W_enc.div_(scale),
+        W_dec=None if sae.W_dec is None else sae.W_dec.mul_(scale),
+        b_dec=None if sae.b_dec is None else sae.b_dec.mul_(scale),
     )

@@ -72,7 +72,8 @@ def load(place: Place, *, decoder: bool) -> SAE:
     Raises:
         SAEError: as :func:`facts`, or the weights are damaged or do not fit.
     """
-    from latentprobe.encode.sae import SAE, Threshold
+    from latentprobe.encode.activations import Threshold
+    from latentprobe.encode.sae import SAE
 
     known = facts(place)
     tensors = _open(place)

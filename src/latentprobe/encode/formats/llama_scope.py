@@ -15,8 +15,9 @@ from latentprobe.encode.formats.place import Facts, Place
 if TYPE_CHECKING:  # torch is imported when weights are read, not when facts are
     from torch import Tensor
 
+    from latentprobe.encode.activations import Activation
     from latentprobe.encode.formats.tensors import Tensors
-    from latentprobe.encode.sae import SAE, Activation
+    from latentprobe.encode.sae import SAE
 
 __all__ = ["FILES", "facts", "load"]
 
@@ -106,7 +107,7 @@ def _bias(config: _Config, tensors: Tensors, w_enc: Tensor, b_dec: Tensor) -> Te
 def _activation(config: _Config) -> Activation:
     import torch
 
-    from latentprobe.encode.sae import Threshold, TopK
+    from latentprobe.encode.activations import Threshold, TopK
 
     if config.facts.architecture == "topk":
         return TopK(config.k)

@@ -56,8 +56,9 @@ def load(place: Place, *, decoder: bool) -> SAE:
     """
     import torch
 
+    from latentprobe.encode.activations import Threshold
     from latentprobe.encode.formats.tensors import open_safetensors
-    from latentprobe.encode.sae import SAE, Threshold, without_b_dec
+    from latentprobe.encode.sae import SAE, without_b_dec
 
     known, values = facts(place), place.config(CONFIG)
     tensors = open_safetensors(place, WEIGHTS)

@@ -13,8 +13,9 @@ from latentprobe.encode.formats.place import Facts, Place
 from latentprobe.encode.hookpoints import HookPoint, Site
 
 if TYPE_CHECKING:  # torch is imported when weights are read, not when facts are
+    from latentprobe.encode.activations import Activation
     from latentprobe.encode.formats.tensors import Tensors
-    from latentprobe.encode.sae import SAE, Activation
+    from latentprobe.encode.sae import SAE
 
 __all__ = ["PATH", "facts", "load"]
 
@@ -22,7 +23,12 @@ PATH = re.compile(
     r"(?:.*/)?(?P<location>resid_(?:post|delta)_(?:mlp|attn))_v5_(?P<width>32k|128k)/autoencoders"
     r"/(?P<layer>[0-9]|1[01])\.pt"
 )
-_SITES: dict[str, Site] = {"resid_post_mlp": "resid_post", "resid_delta_mlp": "mlp_out"}
+_SITES: dict[str, Site] = {
+    "resid_post_mlp": "resid_post",
+    "resid_delta_mlp": "mlp_out",
+    "resid_post_attn": "resid_mid",
+    "resid_delta_attn": "attn_out",
+}
 
 #: Statistics of the training.
 _IGNORED = ("stats_last_nonzero", "latents_activation_frequency", "latents_mean_square")
@@ -32,7 +38,7 @@ def facts(place: Place) -> Facts:
     """What the path says of the SAE; its sizes come from the weights where they are there.
 
     Raises:
-        SAEError: the path is not that of a version 5 SAE of the residual stream or of an MLP.
+        SAEError: the path is not that of a version 5 SAE.
     """
     match = PATH.fullmatch(place.origin)
     if match is None:
@@ -40,12 +46,6 @@ def facts(place: Place) -> Facts:
             "the path of the file tells hook point, width and layer",
             got=place.origin,
             fix="keep the published names: .../resid_post_mlp_v5_32k/autoencoders/8.pt",
-        )
-    if match["location"] not in _SITES:
-        raise place.refusal(
-            f"the location is {' or '.join(_SITES)}",
-            got=match["location"],
-            fix="use one of these: what attention writes, and the stream between attention and MLP, are not read",
         )
     d_in, width = 768, {"32k": 2**15, "128k": 2**17}[match["width"]]
     if place.has(place.named):
@@ -98,7 +98,7 @@ def _activation(place: Place, others: dict[str, Any], width: int) -> tuple[Activ
     """The activation, and what is done to each row before the encoder."""
     import torch
 
-    from latentprobe.encode.sae import Threshold, TopK
+    from latentprobe.encode.activations import Threshold, TopK
 
     name, state = others.get("activation", "ReLU"), others.get("activation_state_dict") or {}
     if name == "ReLU":

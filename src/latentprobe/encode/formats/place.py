@@ -115,16 +115,11 @@ class Place:
         return SAEError(f"the SAE {self.reference} cannot be used: {problem}", got=got, fix=fix)
 
     def hook(self, name: object, *, key: str = "hook_name") -> HookPoint:
-        """The hook point that a config names, as :meth:`HookPoint.parse` reads it, or the same place by another name.
-
-        The residual stream before block L is the output of block L - 1.
+        """The hook point that a config names, as :meth:`HookPoint.parse` reads it.
 
         Raises:
             SAEError: another place, or none.
         """
-        before = re.fullmatch(r"blocks\.([1-9]\d{0,5})\.hook_resid_pre", name) if isinstance(name, str) else None
-        if before is not None:
-            return HookPoint(int(before[1]) - 1, "resid_post")
         try:
             return HookPoint.parse(str(name))
         except SAEError as error:

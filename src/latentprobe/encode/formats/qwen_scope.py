@@ -59,8 +59,9 @@ def load(place: Place, *, decoder: bool) -> SAE:
     Raises:
         SAEError: as :func:`facts`, or the weights are damaged, hold code, or are of another size than the path says.
     """
+    from latentprobe.encode.activations import TopK
     from latentprobe.encode.formats.tensors import open_pt
-    from latentprobe.encode.sae import SAE, TopK
+    from latentprobe.encode.sae import SAE
 
     known, match = facts(place), PATH.fullmatch(place.origin)
     assert match is not None

@@ -13,14 +13,13 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from latentprobe.encode.hookpoints import ENDINGS
+from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.errors import SAEError, nearest
 
 __all__ = ["Entry", "Source", "at", "centred", "entries", "find", "is_model", "source"]
 
 SNAPSHOT = Path(__file__).resolve().parents[2] / "assets" / "registry" / "sae-lens.json.gz"
 
-_SITES = {*ENDINGS, "hook_resid_pre"}
 _TRANSCODER = "a transcoder, which reads one place of a model and rebuilds another"
 
 #: Conversions of SAELens whose SAEs are not read, and why.
@@ -62,9 +61,10 @@ class Entry(NamedTuple):
     @property
     def layer(self) -> int | None:
         """The block whose output, or whose part, it reads; what is before a block is the output of the one before."""
-        match = re.match(r"blocks\.(\d+)\.(hook_resid_pre$)?", self.hook or "")
-        layer = int(match[1]) - bool(match[2]) if match else -1
-        return layer if layer >= 0 else None
+        if (hook := _hook_point(self.hook)) is not None:
+            return hook.layer
+        match = re.match(r"blocks\.(\d+)\.", self.hook or "")
+        return int(match[1]) if match else None
 
     @property
     def refused(self) -> str | None:
@@ -73,10 +73,9 @@ class Entry(NamedTuple):
             return _NOT_SAES[self.family]
         if self.path.startswith(("transcoder", "clt", "crosscoder")):
             return _TRANSCODER
-        if self.hook is not None and self.layer is None:
-            return f"{self.hook}, which lies before all blocks"
-        site = (self.hook or "").partition(".")[2].partition(".")[2]
-        return f"{self.hook}, a place that is not read" if site and site not in _SITES else None
+        if self.hook is not None and _hook_point(self.hook) is None:
+            return f"{self.hook}, a place that is not read"
+        return None
 
 
 class Source(NamedTuple):
@@ -113,8 +112,8 @@ def find(name: str) -> Entry:
         raise SAEError(
             f"the SAE {entry.reference} cannot be used: an SAE reads and rebuilds one place behind or in a block",
             got=entry.refused,
-            fix="use an SAE of a block's output, of an MLP's, or of the heads before their projection; transcoders, "
-            "cross-coders and skip connections are not read",
+            fix="use an SAE of the residual stream, of what an MLP or an attention adds to it, or of the heads; "
+            "transcoders, cross-coders and skip connections are not read",
         )
     return entry
 
@@ -150,6 +149,15 @@ def source() -> Source:
     snapshot = _snapshot()
     releases = snapshot["releases"]
     return Source(snapshot["source"], snapshot["made"], len(releases), sum(len(each["saes"]) for each in releases))
+
+
+@functools.cache
+def _hook_point(name: str | None) -> HookPoint | None:
+    """The place of a hook's name, or None where it is none that is read."""
+    try:
+        return HookPoint.parse(name or "")
+    except SAEError:
+        return None
 
 
 @functools.cache

@@ -61,8 +61,9 @@ class Family:
         """
         import torch
 
+        from latentprobe.encode.activations import Threshold
         from latentprobe.encode.formats.tensors import open_pt
-        from latentprobe.encode.sae import SAE, Threshold
+        from latentprobe.encode.sae import SAE
 
         known = self.facts(place)
         tensors, _ = open_pt(place, place.named)

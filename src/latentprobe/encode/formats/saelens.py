@@ -19,8 +19,9 @@ from latentprobe.errors import nearest
 if TYPE_CHECKING:  # torch is imported when weights are read, not when facts are
     from torch import Tensor
 
+    from latentprobe.encode.activations import Activation
     from latentprobe.encode.formats.tensors import Tensors
-    from latentprobe.encode.sae import SAE, Activation
+    from latentprobe.encode.sae import SAE
 
 __all__ = ["FILES", "facts", "load"]
 
@@ -98,7 +99,8 @@ def _activation(place: Place, config: _Config, tensors: Tensors, w_enc: Tensor) 
     """The folded encoder bias and the activation."""
     import torch
 
-    from latentprobe.encode.sae import Gated, Threshold, TopK, without_b_dec
+    from latentprobe.encode.activations import Gated, Threshold, TopK
+    from latentprobe.encode.sae import without_b_dec
 
     architecture = config.facts.architecture
     bias = tensors.read("b_gate" if architecture == "gated" else "b_enc")
@@ -217,7 +219,7 @@ def _hook(place: Place, values: dict[str, Any]) -> HookPoint:
     """Where the SAE's inputs are taken, the whole width of it."""
     name = values.get("hook_name")
     hook = place.hook(name)
-    own = int(str(name).split(".")[1])
+    own = 0 if hook.site == "embed" else int(str(name).split(".")[1])
     layers = [values[key] for key in ("hook_layer", "hook_point_layer") if values.get(key) is not None]
     if any(layer != own for layer in layers):
         raise place.refusal(

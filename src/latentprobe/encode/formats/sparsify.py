@@ -6,9 +6,9 @@ the folder came from.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
+from latentprobe.encode.formats.modules import hook_of_module
 from latentprobe.encode.formats.place import Facts, Place
 from latentprobe.encode.hookpoints import HookPoint
 
@@ -19,11 +19,6 @@ __all__ = ["FILES", "OPTIONAL", "facts", "load"]
 
 CONFIG, WEIGHTS = FILES = ("cfg.json", "sae.safetensors")
 (ROOT,) = OPTIONAL = ("../config.json",)
-
-_MODULE = re.compile(r"(?:[a-z_]+\.)*(?:layers|layer|h|blocks)[._](?P<layer>0|[1-9]\d{0,3})(?P<mlp>\.mlp)?")
-
-#: Models that normalize what their MLP gives before they add it: there the module's output is not ``mlp_out``.
-_SANDWICHED = re.compile(r"gemma-?[23]|olmo-?2", re.IGNORECASE)
 
 
 def facts(place: Place) -> Facts:
@@ -41,8 +36,9 @@ def load(place: Place, *, decoder: bool) -> SAE:
     Raises:
         SAEError: as :func:`facts`, or the weights are damaged or do not fit the config.
     """
+    from latentprobe.encode.activations import GroupMax, TopK
     from latentprobe.encode.formats.tensors import open_safetensors
-    from latentprobe.encode.sae import SAE, GroupMax, TopK, without_b_dec
+    from latentprobe.encode.sae import SAE, without_b_dec
 
     known, k = _read_config(place)
     tensors = open_safetensors(place, WEIGHTS)
@@ -100,17 +96,12 @@ def _model(place: Place) -> str | None:
 def _hook(place: Place, model: str | None) -> HookPoint:
     """The hook point of the module after which the folder is named."""
     folder = place.origin.rsplit("/", 1)[-1]
-    match = _MODULE.fullmatch(folder)
-    if match is None:
+    hook = hook_of_module(place, folder, model)
+    if hook is None:
         raise place.refusal(
-            "the folder is named like the module whose output the SAE reads: layers.L or layers.L.mlp",
+            "the folder is named like the module whose output the SAE reads: that of a block, layers.L, of its MLP or "
+            "attention, or of the token embedding",
             got=folder,
-            fix="keep the repository's names, and use an SAE of a block or of an MLP; others are not read",
+            fix="keep the repository's names, and use an SAE of one of these",
         )
-    if match["mlp"] and model is not None and _SANDWICHED.search(model):
-        raise place.refusal(
-            "what an MLP adds to the residual stream is the output of its module",
-            got=f"{folder} of {model}, which normalizes it first",
-            fix="use an SAE of the block: layers.L",
-        )
-    return HookPoint(int(match["layer"]), "mlp_out" if match["mlp"] else "resid_post")
+    return hook

@@ -13,8 +13,9 @@ from latentprobe.encode.formats.place import Facts, Place
 if TYPE_CHECKING:  # torch is imported when weights are read, not when facts are
     from torch import Tensor
 
+    from latentprobe.encode.activations import Activation
     from latentprobe.encode.formats.tensors import Tensors
-    from latentprobe.encode.sae import SAE, Activation
+    from latentprobe.encode.sae import SAE
 
 __all__ = ["FILES", "facts", "load"]
 
@@ -104,7 +105,7 @@ def _activation(place: Place, values: dict[str, Any], known: Facts, tensors: Ten
     """The encoder bias, before ``b_dec`` is folded, and the activation."""
     import torch
 
-    from latentprobe.encode.sae import Gated, Threshold, TopK
+    from latentprobe.encode.activations import Gated, Threshold, TopK
 
     if known.architecture == "gated":
         bias, scale = tensors.read("b_gate"), tensors.read("r_mag").double().exp()
