@@ -13,20 +13,21 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from latentprobe.config import HIDDEN_POOLINGS, BackboneSpec
+from latentprobe.config import HIDDEN_POOLINGS, BackboneSpec, FitSpec
 from latentprobe.corpus import ImageFile, Rows
-from latentprobe.encode.backbone import Backbone, choose_device, choose_dtype, load_backbone
+from latentprobe.encode.backbone import Backbone, choose_device, choose_dtype, load_backbone, shared_backbone
 from latentprobe.encode.featurize import Progress, Source, featurize, shards
 from latentprobe.encode.formats import list_bundled, load_sae
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.image_families import hidden_size, require_rows
+from latentprobe.encode.images import load_image_backbone, shared_image_backbone
 from latentprobe.encode.model_files import MINILM, ModelFiles, find_model
 from latentprobe.encode.sae import SAE
 from latentprobe.errors import SAEError, SpecError
 from latentprobe.store import FeatureStore
 from latentprobe.store.feature_store import fingerprint
 
-__all__ = ["PlannedSource", "extract", "plan_sources", "require_fit", "settle_bos"]
+__all__ = ["PlannedSource", "extract", "load_pair", "plan_sources", "require_fit", "settle_bos", "shared_reader"]
 
 #: Raised when the same inputs would give other features than before.
 FEATURES_VERSION = 1
@@ -144,7 +145,7 @@ def require_fit(sae: SAE, spec: BackboneSpec, files: ModelFiles) -> None:
         raise SAEError(
             f"an SAE for {', '.join(sorted(hook.name for hook in hooks))} was expected",
             got=f"{sae.reference}, trained on {sae.hook.name}",
-            fix=f"add layer {sae.hook.layer} to `layers`, or name an SAE of the layers you ask for",
+            fix=f"ask for layer {sae.hook.layer} and `hook: {sae.hook.site}`, or name an SAE of what you ask for",
         )
     width = hidden_size(files.config)
     if spec.hook != "attn_z" and width is not None and sae.d_in != width:
@@ -170,13 +171,25 @@ def _bundled_saes(spec: BackboneSpec, files: ModelFiles) -> list[SAE]:
     return chosen
 
 
-def _load(spec: BackboneSpec, rows: Rows) -> Backbone:
-    """The model for texts, or for images."""
-    if isinstance(rows[0], ImageFile):
-        from latentprobe.encode.images import load_image_backbone
+def load_pair(fit: FitSpec, *, images: bool = False) -> tuple[Backbone, SAE]:
+    """The model and the SAE of a classifier, on the same device, proven to belong together.
 
-        return load_image_backbone(spec)
-    return load_backbone(spec)
+    ``images`` says that the rows are images. Callers share the model in memory.
+
+    Raises:
+        ModelError, SAEError, SpecError: one of them cannot be found, or does not fit the other or the rows.
+    """
+    spec, sae = fit.backbone, load_sae(fit.sae)
+    files = find_model(spec.model, spec.revision)
+    require_rows(spec, files.config, images=images)
+    require_fit(sae, spec, files)
+    backbone = shared_reader(spec if images else settle_bos(spec, [sae]), images=images)
+    return backbone, sae.to(backbone.device)
+
+
+def shared_reader(spec: BackboneSpec, *, images: bool) -> Backbone:
+    """The model for texts, or for images, shared with all who ask for the same one."""
+    return shared_image_backbone(spec) if images else shared_backbone(spec)
 
 
 def extract(
@@ -205,7 +218,8 @@ def extract(
     missing = [source for source in planned if source.fingerprint not in store]
     if not missing:
         return 0
-    backbone = _load(spec.model_copy(update={"bos": missing[0].made_from["bos"]}), texts)
+    load = load_image_backbone if isinstance(texts[0], ImageFile) else load_backbone
+    backbone = load(spec.model_copy(update={"bos": missing[0].made_from["bos"]}))
     if say is not None:
         say(f"{spec.model} on {backbone.spec.device} in {backbone.spec.dtype}, {backbone.max_tokens} tokens a window")
     done = passed = 0

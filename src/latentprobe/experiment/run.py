@@ -14,6 +14,7 @@ import yaml
 
 from latentprobe.config import ExperimentSpec
 from latentprobe.deploy import Bundle, build_bundle, card_for
+from latentprobe.deploy.bundle_files import BUNDLE_FILES
 from latentprobe.encode.extract import PlannedSource
 from latentprobe.encode.formats import labels as sae_labels
 from latentprobe.experiment.environment import Reporter, Silent, Stopwatch, environment
@@ -27,7 +28,13 @@ from latentprobe.learn import Evaluation, Split, evaluate, split, units_of
 from latentprobe.report import write_report
 from latentprobe.store import OutcomeStore, SparseFeatures
 
-__all__ = ["run_experiment"]
+__all__ = ["RUN_FILES", "run_experiment"]
+
+#: Every file of a run directory. What else lies there was put there by the user, and a second run keeps it.
+RUN_FILES = (
+    "spec.yaml", "environment.json", "results.json", "evidence.json", "predictions.parquet", "report.html",
+    *(f"bundle/{name}" for name in BUNDLE_FILES),
+)  # fmt: skip
 
 
 def run_experiment(
@@ -42,7 +49,8 @@ def run_experiment(
 
     Args:
         spec: what to compare on which data.
-        out: the run directory; an earlier run there is replaced, any other folder with content is refused.
+        out: the run directory; an earlier run there is replaced, with what else was put there kept; any other folder
+            with content is refused.
         store: folder of the features. Default: ``$LATENTPROBE_STORE`` or the user's cache.
         jobs: processes for the probes. Default: one a core.
         reporter: who hears how far it is.
@@ -64,7 +72,7 @@ def run_experiment(
         plan.extract(reporter)
     with watch.stage("evaluate"):
         evaluation = _evaluate(plan, parts, jobs, reporter)
-    with atomic_folder(out) as folder:
+    with atomic_folder(out, RUN_FILES) as folder:
         with watch.stage("write"):
             _write(folder, plan, parts, evaluation)
         write_json(folder / "environment.json", environment(plan.all_sources, spec.evaluate.seed, watch.seconds))
