@@ -8,7 +8,7 @@ Knows nothing of labels.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -27,7 +27,19 @@ from latentprobe.errors import SAEError, SpecError
 from latentprobe.store import FeatureStore
 from latentprobe.store.feature_store import fingerprint
 
-__all__ = ["PlannedSource", "extract", "load_pair", "plan_sources", "require_fit", "settle_bos", "shared_reader"]
+__all__ = [
+    "PlannedSource",
+    "arranged",
+    "bundled_saes",
+    "extract",
+    "load_pair",
+    "plan_sources",
+    "require_fit",
+    "require_hook",
+    "require_size",
+    "settle_bos",
+    "shared_reader",
+]
 
 #: Raised when the same inputs would give other features than before.
 FEATURES_VERSION = 1
@@ -93,6 +105,23 @@ def plan_sources(
         "libraries": {name: version(name) for name in _LIBRARIES + ("pillow",) * images},
         "machine": platform.machine(),
     }
+    return arranged(spec, files, saes, poolings, hidden=hidden, named=named, shared=shared)
+
+
+def arranged(
+    spec: BackboneSpec,
+    files: ModelFiles,
+    saes: Sequence[SAE],
+    poolings: Sequence[str],
+    *,
+    hidden: bool,
+    named: str,
+    shared: Mapping[str, Any],
+) -> list[PlannedSource]:
+    """The sources of a backbone: for each layer the bare hidden state (if ``hidden``), then its SAEs.
+
+    ``named`` says which tokens are selected, ``shared`` what else determines the numbers of all.
+    """
     planned = []
     for layer in spec.layers:
         hook = HookPoint(layer, spec.hook)
@@ -113,7 +142,7 @@ def plan_sources(
 def _resolve_saes(spec: BackboneSpec, files: ModelFiles) -> list[SAE]:
     """Load the SAEs of a spec and refuse those that do not belong to its model, hook or layers."""
     if spec.saes == "auto":
-        return _bundled_saes(spec, files)
+        return bundled_saes(spec, files)
     saes = [load_sae(reference) for reference in spec.saes]
     for sae in saes:
         require_fit(sae, spec, files)
@@ -140,6 +169,12 @@ def settle_bos(spec: BackboneSpec, saes: Sequence[SAE]) -> BackboneSpec:
 
 def require_fit(sae: SAE, spec: BackboneSpec, files: ModelFiles) -> None:
     """Refuse an SAE of another hook point or layer than asked for, or for hidden states of another size."""
+    require_hook(sae, spec)
+    require_size(sae.reference, sae.d_in, sae.model, spec, files)
+
+
+def require_hook(sae: SAE, spec: BackboneSpec) -> None:
+    """Refuse an SAE of another hook point or layer than asked for."""
     hooks = {HookPoint(layer, spec.hook) for layer in spec.layers}
     if sae.hook not in hooks:
         raise SAEError(
@@ -147,16 +182,20 @@ def require_fit(sae: SAE, spec: BackboneSpec, files: ModelFiles) -> None:
             got=f"{sae.reference}, trained on {sae.hook.name}",
             fix=f"ask for layer {sae.hook.layer} and `hook: {sae.hook.site}`, or name an SAE of what you ask for",
         )
+
+
+def require_size(reference: str, d_in: int, model: str | None, spec: BackboneSpec, files: ModelFiles) -> None:
+    """Refuse an SAE for hidden states of another size than the model's."""
     width = hidden_size(files.config)
-    if spec.hook != "attn_z" and width is not None and sae.d_in != width:
+    if spec.hook != "attn_z" and width is not None and d_in != width:
         raise SAEError(
             f"an SAE for hidden states of size {width} was expected ({files.name})",
-            got=f"{sae.reference}, for size {sae.d_in}" + (f", trained on {sae.model}" if sae.model else ""),
+            got=f"{reference}, for size {d_in}" + (f", trained on {model}" if model else ""),
             fix="name an SAE that was trained on this model",
         )
 
 
-def _bundled_saes(spec: BackboneSpec, files: ModelFiles) -> list[SAE]:
+def bundled_saes(spec: BackboneSpec, files: ModelFiles) -> list[SAE]:
     """What ``saes: auto`` means."""
     hooks = {HookPoint(layer, spec.hook).name for layer in spec.layers}
     cards = [card for card in list_bundled() if card.model == files.name == MINILM and card.hook in hooks]
