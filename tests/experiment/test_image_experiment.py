@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -240,6 +241,23 @@ def test_fit_takes_a_column_of_images_and_refuses_a_mixture(root: Path, pictures
     assert Classifier.load(tmp_path / "out").reads_images
     with pytest.raises(CorpusError, match="or all are images"):
         Classifier.fit([pictures / "checks" / "00.png", "a text"], ["a", "b"])
+
+
+def test_images_in_a_parquet_file_go_through_fit_and_predict(root: Path, pictures: Path, tmp_path: Path) -> None:
+    spec_for(root, pictures, "vit", 16)
+    paths = sorted(pictures.rglob("*.png"))
+    cells = [{"bytes": path.read_bytes(), "path": path.name} for path in paths]
+    pq.write_table(pa.table({"img": cells, "label": [path.parent.name for path in paths]}), tmp_path / "rows.parquet")
+    fit = ["fit", str(tmp_path / "rows.parquet"), "--image", "img", "--out", str(tmp_path / "out"), "--layer", "2"]
+    done = CliRunner().invoke(app, [*fit, "--model", str(root / "vit"), "--sae", str(root / "sae-16")])
+    assert done.exit_code == 0, done.output
+    written = tmp_path / "said.jsonl"
+    predict = ["predict", str(tmp_path / "out"), str(tmp_path / "rows.parquet"), "--text", "img", "--out", str(written)]
+    assert CliRunner().invoke(app, predict).exit_code == 0
+    said = [json.loads(line) for line in written.read_text().splitlines()]
+    assert [one["id"] for one in said] == [str(row) for row in range(40)]
+    expected = Classifier.load(tmp_path / "out").predict([str(path) for path in paths])
+    assert [one["label"] for one in said] == expected
 
 
 def test_texts_for_a_model_of_images_are_refused(root: Path, pictures: Path, tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def _checked(
         given_test, more = without_leaks(
             given_test,
             ids=ids,
-            copies=[image.sha256 for image in images] if images else [normalized(text) for text in texts],
+            copies=[image.pixels_sha256 for image in images] if images else [normalized(text) for text in texts],
             what="image" if images else "text",
             groups=groups,
             on_leak=on_leak,

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentprobe.config import FitSpec
-from latentprobe.corpus import Rows, corpus_from
+from latentprobe.corpus import ImageFile, Rows, corpus_from
 from latentprobe.corpus.images import check_images
-from latentprobe.corpus.texts import texts_of
+from latentprobe.corpus.texts import checked_texts, rows_listed, texts_of
 from latentprobe.deploy.bundle import Bundle
 from latentprobe.deploy.decisions import Decision, FeatureEvidence, decision_on, evidence_for, explained_class
 from latentprobe.deploy.encoding import EncodedBatch, encode_texts
@@ -25,7 +25,6 @@ from latentprobe.deploy.fitting import fit_bundle
 from latentprobe.encode.backbone import Backbone
 from latentprobe.encode.extract import shared_reader
 from latentprobe.encode.model_files import find_model
-from latentprobe.encode.vectorizer import checked_texts, rows_listed
 from latentprobe.errors import BundleError, CorpusError, SpecError
 
 __all__ = ["Classifier"]
@@ -146,7 +145,8 @@ class Classifier:
     def _checked(self, texts: Sequence[Any], names: Sequence[str]) -> Rows:
         """Texts, or images, that can be encoded."""
         if self.reads_images:
-            return check_images([Path(path) for path in texts])
+            checked = all(isinstance(text, ImageFile) for text in texts)
+            return list(texts) if checked else check_images([Path(path) for path in texts])
         return texts_of(texts, names, column="texts")[0]
 
     def predict(self, texts: Iterable[str]) -> list[str] | list[list[str]]:

@@ -13,8 +13,8 @@ from latentprobe.corpus import Corpus
 from latentprobe.deploy.bundle import Bundle, build_bundle
 from latentprobe.deploy.card import card_for
 from latentprobe.encode.extract import load_pair
+from latentprobe.encode.featurize import pooled_rows
 from latentprobe.encode.formats import labels
-from latentprobe.encode.vectorizer import pooled_rows
 from latentprobe.learn import Calibration, Chosen, Recipe, calibrate, choose, inner_folds, units_of
 from latentprobe.learn.decisions import labels_of
 from latentprobe.learn.intervals import bootstrap_macro_f1, interval

@@ -6,7 +6,7 @@ labels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Self
 
 import numpy as np
@@ -16,17 +16,15 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import NotFittedError
 
 from latentprobe.config import FitSpec
-from latentprobe.corpus import Rows
-from latentprobe.corpus.texts import texts_of
+from latentprobe.corpus.texts import checked_texts
 from latentprobe.encode.backbone import Backbone
 from latentprobe.encode.extract import load_pair
-from latentprobe.encode.featurize import Progress, Source, featurize, shards
+from latentprobe.encode.featurize import pooled_rows
 from latentprobe.encode.formats import labels
 from latentprobe.encode.sae import SAE
-from latentprobe.errors import CorpusError, ModelError
-from latentprobe.store import SparseFeatures
+from latentprobe.errors import ModelError
 
-__all__ = ["SAEVectorizer", "checked_texts", "pooled_rows", "rows_listed"]
+__all__ = ["SAEVectorizer"]
 
 
 class SAEVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is not typed
@@ -190,60 +188,3 @@ class SAEVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # s
 
 def _identity(backbone: Backbone, sae: SAE) -> dict[str, Any]:
     return {**backbone.files.identity, "sae": sae.sha256}
-
-
-def pooled_rows(
-    texts: Rows, backbone: Backbone, sae: SAE, pooling: str, *, progress: Progress | None = None
-) -> sp.csr_matrix:
-    """Pooled features of any number of texts or images, float32 CSR ``[n, width]``, held one shard of tokens at a time.
-
-    Args:
-        texts: checked ones.
-        backbone: loaded for the SAE's layer.
-        sae: on the backbone's device.
-        pooling: from tokens to one row.
-        progress: called with texts done and texts in all.
-    """
-    source = Source(sae.hook, sae, (pooling,))
-    parts = [sp.csr_matrix((0, sae.width), dtype=np.float32)]
-    done = 0
-
-    def advance(rows: int) -> None:
-        nonlocal done
-        done += rows
-        if progress is not None:
-            progress(done, len(texts))
-
-    for rows in shards(texts):
-        names = [str(row) for row in rows]
-        (features,) = featurize(texts[rows.start : rows.stop], names, backbone, [source], progress=advance)
-        assert isinstance(features, SparseFeatures)
-        parts.append(features.csr(pooling))
-    return sp.vstack(parts, format="csr")
-
-
-def checked_texts(values: Iterable[str]) -> tuple[str, ...]:
-    """Texts as a tuple, checked and mended as those of a corpus are: a missing one is the empty text.
-
-    Raises:
-        CorpusError: what :func:`rows_listed` refuses, or a value that is no text.
-    """
-    texts = rows_listed(values)
-    return texts_of(texts, [str(row) for row in range(len(texts))], column="texts")[0]
-
-
-def rows_listed(values: Iterable[Any]) -> list[Any]:
-    """Any list-like as a list.
-
-    Raises:
-        CorpusError: a bare string, a mapping or table (whose keys would be taken for texts), or no list at all.
-    """
-    is_list = isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping)
-    if not is_list or getattr(values, "ndim", 1) != 1:
-        kind = "a bare string" if isinstance(values, str) else type(values).__name__
-        raise CorpusError(
-            "a list of texts was expected",
-            got=kind,
-            fix="write [text]; of a table, name the column with the texts: table['text']",
-        )
-    return list(values)
