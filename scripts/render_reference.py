@@ -258,7 +258,8 @@ def _signature(call: Any) -> str:
             starred = True
         if parameter.name not in ("self", "cls"):
             default = "" if parameter.default is parameter.empty else f" = {parameter.default!r}"
-            parameters.append(f"{parameter.name}: {parameter.annotation}{default}")
+            stars = "**" if parameter.kind is parameter.VAR_KEYWORD else ""
+            parameters.append(f"{stars}{parameter.name}: {parameter.annotation}{default}")
     returned = signature.return_annotation
     returns = "" if returned in (signature.empty, "None") else f" -> {returned}"
     whole = f"({', '.join(parameters)}){returns}"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from latentprobe.config import ExperimentSpec, FileTest, parse_spec, read_spec
+from latentprobe.config import BackboneSpec, ExperimentSpec, FileTest, FitSpec, ProbeSpec, parse_spec, read_spec
 from latentprobe.errors import SpecError
 
 MINIMAL: dict[str, Any] = {"name": "x", "data": {"path": "a.csv"}, "backbones": [{"layers": [3]}]}
@@ -153,3 +153,28 @@ def test_every_field_is_documented() -> None:
     models = [getattr(config, name) for name in config.__all__ if name.endswith(("Spec", "Test"))]
     assert len(models) >= 6
     assert not [(model, name) for model in models for name, text in fields(model) if not text]
+
+
+def test_flat_settings_reach_every_field_of_a_classifiers_spec() -> None:
+    changed: dict[str, Any] = {
+        "model": "m", "revision": "r", "layer": 7, "hook": "mlp_out", "sae": "s", "tokens": "all", "bos": "never",
+        "template": "chat", "max_norm_ratio": 2.0, "on_overflow": "error", "max_tokens": 9, "device": "cpu",
+        "dtype": "bfloat16", "pooling": "sum", "binarize": 0.5, "selection": "l1", "penalty": "l1", "C": (3.0,),
+        "class_weight": "none", "folds": 4, "seed": 1,
+    }  # fmt: skip
+    fields = {*BackboneSpec.model_fields, *ProbeSpec.model_fields, *FitSpec.model_fields} - {"backbone", "probe"}
+    assert {*changed, "prompt", "select", "layers", "saes"} == fields | {"layer", "sae"}
+    default = FitSpec.of()
+    assert default.sae == "bundled:minilm-l3-4k" and default.backbone.layers == (3,)
+    specs = [FitSpec.of(**{name: value}) for name, value in changed.items()]
+    specs.append(FitSpec.of(prompt="{text}?", select="last"))
+    assert all(spec != default for spec in specs)
+    assert len({spec.model_dump_json() for spec in specs}) == len(specs)
+
+
+def test_a_classifier_has_one_layer_and_one_sae() -> None:
+    for backbone in ({"layers": (3,)}, {"layers": (1, 3), "saes": ("a",)}, {"layers": (3,), "saes": ("a", "b")}):
+        with pytest.raises(ValueError, match="one layer and one SAE"):
+            FitSpec(backbone=BackboneSpec(**backbone))
+    with pytest.raises(SpecError, match="did you mean 'prompt'"):
+        FitSpec.of(promt="{text}")

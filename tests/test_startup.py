@@ -63,6 +63,12 @@ def test_help_imports_none_of_the_heavy_ones(arguments: list[str]) -> None:
     assert modules.isdisjoint(HEAVY)
 
 
+def test_a_classifier_is_used_without_what_only_fitting_needs() -> None:
+    modules = imported("import json, sys, latentprobe.deploy; sys.stderr.write(json.dumps(sorted(sys.modules)))")
+    assert "torch" in modules
+    assert modules.isdisjoint(["sklearn", "pandas", "scipy.stats"])
+
+
 def test_the_verbs_of_the_design_page_are_there() -> None:
     assert {" ".join(verb) for verb in VERBS} >= {
         "demo", "run", "extract", "fit", "predict", "explain", "report", "bench", "saes list", "saes show",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
@@ -15,6 +16,7 @@ import yaml
 from latentprobe import Classifier
 from latentprobe.config import parse_spec
 from latentprobe.experiment.demo import EXAMPLES
+from latentprobe.experiment.run import RUN_FILES
 from tests.cli.conftest import Finished
 from tests.cli.small_world import in_this_process, latentprobe, listing, messages, small_spec, write_csv, write_spec
 
@@ -164,6 +166,17 @@ def test_a_second_run_passes_no_row_through_a_model(finished: Finished, run: Com
     assert [source["sae"] for source in extracted["sources"]] == [None, "bundled:minilm-l3-1k"]
     run(tmp_path, "run", spec)
     assert listing(tmp_path / "runs/small")["results.json"] == listing(finished.out)["results.json"]
+
+
+def test_a_second_run_into_a_directory_keeps_what_the_user_put_there(
+    finished: Finished, run: Command, tmp_path: Path
+) -> None:
+    shutil.copytree(finished.out, tmp_path / "out")
+    for name in ("notes.txt", "bundle/notes.txt"):
+        (tmp_path / "out" / name).write_text("years of work")
+    run(finished.folder, "run", "spec.yaml", "--out", tmp_path / "out")
+    assert set(listing(tmp_path / "out")) == FILES | {"notes.txt", "bundle/notes.txt"}
+    assert FILES - {"bundle"} == set(RUN_FILES)
 
 
 def test_a_dry_run_writes_nothing(finished: Finished, run: Command, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 from pathlib import Path
@@ -97,3 +98,25 @@ def test_an_interrupted_run_leaves_no_directory_and_the_next_one_goes_on(
     if moment.startswith("compare"):
         assert any(path.parent.name == "outcomes" for path in finished)
         assert "extract" not in again.stderr
+
+
+def _no_large_files() -> None:
+    """A disk that is full after some kilobytes, as far as a process can tell."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_at_the_end_is_one_message_and_what_was_computed_is_kept(
+    finished: Finished, tmp_path: Path
+) -> None:
+    """The features are stored by then, and the fits; the report does not fit."""
+    before = {path for path in finished.store.rglob("*") if path.is_file()}
+    done = subprocess.run(
+        [LATENTPROBE, "run", finished.folder / "spec.yaml", "--out", tmp_path / "out"],
+        env=environment(finished.store), capture_output=True, text=True, preexec_fn=_no_large_files,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "error: the result cannot be written there" in done.stderr and "File too large" in done.stderr
+    assert "Traceback" not in done.stderr and "is kept" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+    assert {path for path in finished.store.rglob("*") if path.is_file()} >= before

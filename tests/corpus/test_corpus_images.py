@@ -7,10 +7,13 @@ import csv
 import struct
 import zlib
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -108,6 +111,16 @@ def test_copies_of_an_image_stay_on_one_side(folder: Path) -> None:
     units = dict(zip(corpus.ids, units_of(corpus), strict=True))
     assert units["red/copy.png"] == units["red/0.png"]
     assert len(set(units.values())) == len(corpus) - 1
+
+
+def test_copies_in_another_format_stay_on_one_side_too(folder: Path) -> None:
+    image = Image.open(folder / "red" / "0.png")
+    image.save(folder / "red" / "copy.bmp")
+    image.convert("RGBA").save(folder / "red" / "again.png")
+    corpus = read(folder)
+    units = dict(zip(corpus.ids, units_of(corpus), strict=True))
+    assert units["red/copy.bmp"] == units["red/again.png"] == units["red/0.png"]
+    assert len(set(units.values())) == len(corpus) - 2
 
 
 def test_a_test_folder_follows_and_its_copies_of_training_images_are_refused(folder: Path, tmp_path: Path) -> None:
@@ -280,12 +293,12 @@ def test_a_folder_has_no_columns(folder: Path, key: str) -> None:
     assert f"{key} for" in refusal(folder, **{key: "x"})
 
 
-@pytest.mark.parametrize("values", [{"text": "t"}, {"labels_path": "b.txt"}, {"path": "hf:a/b"}])
+@pytest.mark.parametrize("values", [{"text": "t"}, {"labels_path": "b.txt"}])
 def test_image_and_text_exclude_each_other(values: dict[str, str]) -> None:
     spec = {"name": "x", "data": {"path": "a.csv", "image": "file"} | values, "backbones": [{"layers": [0]}]}
     with pytest.raises(SpecError, match="cannot be used") as caught:
         parse_spec(spec)
-    assert "goes with a local table" in str(caught.value)
+    assert "goes without `text`" in str(caught.value)
 
 
 def test_a_spec_with_images_reads_back_as_itself() -> None:
@@ -320,3 +333,80 @@ def test_a_missing_pillow_is_one_error_that_names_the_extra(folder: Path, monkey
     monkeypatch.setattr(builtins, "__import__", without_pillow)
     with pytest.raises(MissingExtraError, match="needs the extra 'vision'"):
         read(folder)
+
+
+# -- images in tables, as data sets of the hub have them
+
+
+def png(image: Image.Image, kind: str = "PNG") -> bytes:
+    stream = BytesIO()
+    image.save(stream, kind)
+    return stream.getvalue()
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    return datasets
+
+
+def rows_of_images(datasets: Any, images: list[Any], path: Path) -> Path:
+    """Written by the owner of the format."""
+    features = datasets.Features({"picture": datasets.Image(), "label": datasets.ClassLabel(names=["blue", "red"])})
+    values = {"picture": images, "label": [row % 2 for row in range(len(images))]}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    datasets.Dataset.from_dict(values, features=features).to_parquet(path)
+    return path
+
+
+COLOURS = [(0, 0, 200), (200, 0, 0), (0, 0, 201), (201, 0, 0)]
+
+
+def test_images_in_a_parquet_file_and_in_a_data_set_of_the_hub_are_read(hub: Any, tmp_path: Path) -> None:
+    images = [Image.new("RGB", (8, 6), colour) for colour in COLOURS]
+    path = rows_of_images(hub, images, tmp_path / "set" / "train-00000-of-00001.parquet")
+    for name in (str(path), f"hf:{path.parent}"):
+        corpus = read_corpus(DataSpec(path=name, image="picture"))
+        assert corpus.ids == ("0", "1", "2", "3") and corpus.images is not None
+        assert [np.asarray(pixels(image))[0, 0].tolist() for image in corpus.images] == [list(c) for c in COLOURS]
+        assert corpus.target.y.tolist() == [0, 1, 0, 1]
+        assert len(set(units_of(corpus))) == 4
+    assert read_corpus(DataSpec(path=f"hf:{path.parent}", image="picture")).target.classes == ("blue", "red")
+    assert read_images(path, image="picture").keys == ("0", "1", "2", "3")
+
+
+def test_an_image_folder_of_the_hub_s_layout_is_read_from_its_files(hub: Any, folder: Path) -> None:
+    corpus = read_corpus(DataSpec(path=f"hf:{folder}", image="image"))
+    assert corpus.images is not None and {image.path.parent.name for image in corpus.images} == {"blue", "red"}
+    assert corpus.target.classes == ("blue", "red") and len(corpus) == 6
+
+
+def test_odd_images_in_a_table_have_the_fates_of_files(hub: Any, tmp_path: Path) -> None:
+    grey = png(Image.fromarray(np.array([[0, 25600, 65535]], np.uint16)))
+    plain = Image.new("RGB", (4, 4), RED)
+    contents = [grey, png(Image.new("RGBA", (4, 4), (0, 0, 0, 0))), png(plain), png(plain, "BMP")]
+    cells = [{"bytes": content, "path": None} for content in contents]
+    path = rows_of_images(hub, cells, tmp_path / "odd.parquet")
+    corpus = read_corpus(DataSpec(path=str(path), image="picture"))
+    assert corpus.images is not None
+    assert [image.changes for image in corpus.images] == [("deep", "converted"), ("transparent",), (), ()]
+    assert corpus.images[2].sha256 != corpus.images[3].sha256 and corpus.keys[2] == corpus.keys[3]
+    half = contents[3][: len(contents[3]) // 2]
+    for content, told in ((half, "damaged"), (b"", "an empty file"), (b"label,text", "something else in")):
+        cells[1] = {"bytes": content, "path": "mine.png"}
+        message = refusal(rows_of_images(hub, cells, tmp_path / "bad.parquet"), image="picture")
+        assert told in message and "row 1 mine.png" in message
+
+
+@pytest.mark.parametrize("name", ["/etc/hostname", "../outside.png", None])
+def test_a_cell_without_bytes_names_a_file_beside_the_table_or_nothing(
+    hub: Any, tmp_path: Path, name: str | None
+) -> None:
+    picture(tmp_path / "outside.png")
+    picture(tmp_path / "set" / "in.png")
+    cells = [{"bytes": None, "path": "in.png"}, {"bytes": None, "path": name}] * 2
+    table = pa.table({"picture": pa.array(cells), "label": ["a", "b", "a", "b"]})
+    pq.write_table(table, tmp_path / "set" / "rows.parquet")
+    message = refusal(tmp_path / "set" / "rows.parquet", image="picture")
+    assert "row 1" in message and ("leads elsewhere" in message or "neither in row 1" in message)

@@ -305,7 +305,7 @@ def test_a_loaded_classifier_decides_as_the_saved_one_without_the_sae(
         raise AssertionError("the SAE was loaded")
 
     monkeypatch.setattr("latentprobe.encode.formats.load_sae", refuse)
-    monkeypatch.setattr("latentprobe.encode.vectorizer.load_sae", refuse)
+    monkeypatch.setattr("latentprobe.encode.extract.load_sae", refuse)
     loaded = Classifier.load(tmp_path / "bundle", device="cpu")
     assert list(loaded.decide(TEXTS, explain=3)) == expected
 

@@ -97,6 +97,20 @@ def test_several_label_columns_make_a_multilabel_classifier() -> None:
     assert classifier.bundle.probe.thresholds is not None
 
 
+def test_the_bundle_keeps_how_texts_are_read_and_predict_reads_them_so(tmp_path: Path) -> None:
+    settings = {"prompt": "A customer writes: {text} Is that rude?", "select": "after", "pooling": "mean"}
+    settings |= {"sae": "bundled:minilm-l5-4k", "layer": 5, "max_norm_ratio": 3.0, "tokens": "content"}
+    classifier = Classifier.fit(TEXTS, LABELS, folds=3, C=[0.1], **settings)
+    classifier.save(tmp_path / "bundle")
+    loaded = Classifier.load(tmp_path / "bundle")
+    for name in ("prompt", "select", "max_norm_ratio", "tokens"):
+        assert getattr(loaded.bundle.backbone, name) == settings[name]
+    new = ["what idiots you are", "thank you, kind regards"]
+    assert loaded.predict(new) == ["rude", "civil"]
+    rows = SAEVectorizer(**settings).fit_transform(new)
+    np.testing.assert_allclose(loaded.decision_function(new), classifier.bundle.probe.decision(rows), atol=1e-5)
+
+
 def test_topn_pooling_keeps_the_whole_encoder() -> None:
     classifier = Classifier.fit(TEXTS, LABELS, pooling="top20", folds=3, C=[0.1])
     assert not classifier.bundle.manifest.pruned
@@ -114,6 +128,10 @@ def test_topn_pooling_keeps_the_whole_encoder() -> None:
         (dict(C=[-1.0]), SpecError, "C"),
         (dict(folds=1), SpecError, "folds"),
         (dict(layer=-1), SpecError, "layer"),
+        (dict(poling="max"), SpecError, "poling"),
+        (dict(layers=[3]), SpecError, "layers"),
+        (dict(bos="sometimes"), SpecError, "bos"),
+        (dict(template="chat", prompt="{text}"), SpecError, "prompt"),
         (dict(layer=2), SAEError, "blocks.3.hook_resid_post"),
         (dict(sae="bundled:minilm-l9"), SAEError, "minilm-l9"),
         (dict(positive="blue"), CorpusError, "blue"),

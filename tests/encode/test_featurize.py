@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
+from safetensors.numpy import load_file
 
 from latentprobe.config import BackboneSpec
 from latentprobe.encode import featurize as module
@@ -18,6 +20,7 @@ from latentprobe.encode.backbone import Backbone, load_backbone
 from latentprobe.encode.extract import PlannedSource, extract, plan_sources
 from latentprobe.encode.featurize import Source, featurize, shards
 from latentprobe.encode.formats import load_sae
+from latentprobe.encode.formats.bundled import ASSETS
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.sae import SAE
 from latentprobe.errors import ModelError, SAEError, SpecError
@@ -257,25 +260,30 @@ def test_an_interrupted_extraction_goes_on_and_ends_byte_identical(
 
 
 def test_minilm_features_equal_an_independent_encode_at_layers_1_3_and_5() -> None:
-    spec = BackboneSpec(layers=(1, 3, 5))
-    backbone = load_backbone(spec)
+    """All SAEs from one pass of ours; hidden states and features from transformers and numpy alone."""
+    backbone = load_backbone(BackboneSpec(layers=(1, 3, 5)))
     texts = ["I want my money back.", "Wo ist mein Paket?", "you are all clowns " * 8]
-    for layer, name in ((1, "minilm-l1-4k"), (3, "minilm-l3-4k"), (3, "minilm-l3-1k"), (5, "minilm-l5-4k")):
-        sae = load_sae(f"bundled:{name}")
-        got = featurize(texts, ["a", "b", "c"], backbone, [Source(sae.hook, sae, ("max",))])[0].csr("max").toarray()
-        from safetensors.numpy import load_file
-
-        from latentprobe.encode.formats.bundled import ASSETS
-
-        raw = {
-            key: value.astype(np.float32) for key, value in load_file(ASSETS / name / "sae_weights.safetensors").items()
-        }
-        for row, text in enumerate(texts):
-            hook = HookPoint(layer, "resid_post")
-            x = backbone.hidden_states(backbone.tokenize([text]), [hook])[hook].numpy()
-            pre = (x - raw["b_dec"]) @ raw["W_enc"] + raw["b_enc"]
-            z = np.where(pre > raw["threshold"], np.maximum(pre, 0), 0).max(0)
-            close = np.abs(got[row] - z) < 1e-3
+    saes = [load_sae(f"bundled:minilm-{name}") for name in ("l1-4k", "l3-4k", "l3-1k", "l5-4k")]
+    pooled = featurize(texts, ["a", "b", "c"], backbone, [Source(sae.hook, sae, ("max",)) for sae in saes])
+    model = transformers.AutoModel.from_pretrained(backbone.files.folder).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(backbone.files.folder)
+    outputs: dict[int, torch.Tensor] = {}
+    for number, block in enumerate(model.encoder.layer):
+        block.register_forward_hook(
+            lambda m, a, o, n=number: outputs.__setitem__(n, o[0] if isinstance(o, tuple) else o)
+        )
+    for row, text in enumerate(texts):
+        with torch.no_grad():
+            model(**tokenizer(text, return_tensors="pt"))
+        for sae, features in zip(saes, pooled, strict=True):
+            raw = load_file(ASSETS / sae.reference.removeprefix("bundled:") / "sae_weights.safetensors")
+            W_enc, b_enc, b_dec, threshold = (
+                raw[name].astype(np.float32) for name in ("W_enc", "b_enc", "b_dec", "threshold")
+            )
+            x = outputs[sae.hook.layer].reshape(-1, 384)[1:-1].numpy()  # all but [CLS] and [SEP]
+            pre = (x - b_dec) @ W_enc + b_enc
+            z = np.where(pre > threshold, np.maximum(pre, 0), 0).max(0)
+            close = np.abs(features.csr("max")[row].toarray()[0] - z) < 1e-3  # type: ignore[union-attr]
             assert close.mean() > 0.999  # all but a latent whose value stands at its threshold to the last bit
 
 

@@ -24,11 +24,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks
 from sklearn.utils.validation import validate_data
 
+from latentprobe.config import BackboneSpec, FitSpec
 from latentprobe.encode import backbone as backbone_module
 from latentprobe.encode.backbone import Backbone
+from latentprobe.encode.extract import extract, plan_sources
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.vectorizer import SAEVectorizer
 from latentprobe.errors import CorpusError, LatentprobeError, ModelError, SAEError, SpecError
+from latentprobe.store import FeatureStore, SparseFeatures
 from tests.encode.conftest import WORDS
 
 D_IN, WIDTH = 16, 20
@@ -132,6 +135,39 @@ def test_a_text_gives_the_same_row_whatever_stands_beside_it(vectorizer: SAEVect
     np.testing.assert_allclose(vectorizer.transform(TEXTS[::-1]).toarray()[::-1], together, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"tokens": "all"},
+        {"prompt": "the dog: {text} never", "select": "after"},
+        {"prompt": "refund {text}", "select": "last", "pooling": "last"},
+        {"max_tokens": 8, "on_overflow": "truncate"},
+        {"dtype": "bfloat16"},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_every_way_to_read_a_text_gives_the_rows_that_a_spec_gives(
+    parameters: dict[str, Any], changed: dict[str, Any], tmp_path: Path
+) -> None:
+    rows = SAEVectorizer(**parameters, **changed).fit_transform(TEXTS)
+    pooling = changed.get("pooling", "max")
+    keys = {"model": parameters["model"], "layers": (2,), "saes": (parameters["sae"],), "device": "cpu"}
+    spec = BackboneSpec(**keys, **{name: value for name, value in changed.items() if name != "pooling"})
+    planned = plan_sources(spec, [pooling], "texts", hidden=False)
+    store = FeatureStore(tmp_path)
+    extract(spec, planned, TEXTS, list("abcdef"), store)
+    stored = store.read(planned[0].fingerprint)
+    assert isinstance(stored, SparseFeatures)
+    np.testing.assert_array_equal(rows.toarray(), stored.csr(pooling).toarray())
+    assert (rows != SAEVectorizer(**parameters, pooling=pooling).fit_transform(TEXTS)).nnz > 0
+
+
+def test_its_parameters_are_the_settings_of_a_classifier_up_to_the_pooling() -> None:
+    expected = {"layer", "sae", "pooling", *BackboneSpec.model_fields} - {"layers", "saes"}
+    assert set(SAEVectorizer().get_params()) == expected
+    assert FitSpec.of(**SAEVectorizer().get_params()) == FitSpec.of()
+
+
 def test_no_texts_give_no_rows(vectorizer: SAEVectorizer) -> None:
     assert vectorizer.fit(TEXTS).transform([]).shape == (0, WIDTH)
 
@@ -186,7 +222,11 @@ def test_making_one_loads_nothing_and_looks_at_nothing() -> None:
     [
         (dict(layer=-1), SpecError, "layer"),
         (dict(layer=1), SAEError, "blocks.2"),
-        (dict(layer=9), SpecError, "layer 9"),
+        (dict(layer=9), SAEError, "blocks.2"),
+        (dict(hook="mlp_out"), SAEError, "blocks.2.hook_resid_post"),
+        (dict(prompt="no place for it"), SpecError, "prompt"),
+        (dict(select="last"), SpecError, "select"),
+        (dict(tokens="image"), SpecError, "tokens: image"),
         (dict(pooling="median"), SpecError, "pooling"),
         (dict(pooling="top0"), SpecError, "pooling"),
         (dict(tokens="some"), SpecError, "tokens"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 
 from latentprobe import Classifier
 from latentprobe.cli.main import app
-from latentprobe.config import ExperimentSpec, parse_spec
+from latentprobe.config import ExperimentSpec, FitSpec, parse_spec
 from latentprobe.errors import CorpusError, ModelError, SpecError
 from latentprobe.experiment import extract_features, fit_classifier, run_experiment
 from latentprobe.store import FeatureStore, SparseFeatures
@@ -203,8 +204,60 @@ def test_images_with_text_baselines_alone_or_a_text_model_are_refused(
     spec = spec_for(root, pictures, "vit", 16, backbone={"model": str(tiny_model("bert"))})
     with pytest.raises(ModelError, match="no hook points for images"):
         run_experiment(spec, root / "x")
-    with pytest.raises(CorpusError, match="classifiers of texts"):
-        fit_classifier(spec.data, root / "x")
+    with pytest.raises(ModelError, match="no hook points for images"):
+        fit_classifier(spec.data, root / "x", FitSpec.of(folds=3))
+    with pytest.raises(SpecError, match="nothing else"):
+        fit_classifier(spec.data, root / "x", FitSpec.of(model=str(root / "vit"), layer=2, prompt="{text}?"))
+
+
+@pytest.mark.parametrize("model", ["vit", "gemma3"])
+def test_fit_makes_a_classifier_of_images_as_run_does(root: Path, pictures: Path, tmp_path: Path, model: str) -> None:
+    d_in = {"vit": 16, "gemma3": 24}[model]
+    spec_for(root, pictures, model, d_in)  # saves model and SAE
+    settings = {"model": str(root / model), "layer": 2, "sae": str(root / f"sae-{d_in}"), "tokens": "image"}
+    arguments = [f"--{name}={value}" for name, value in settings.items()]
+    done = CliRunner().invoke(app, ["fit", str(pictures), "--out", str(tmp_path / "folder"), *arguments])
+    assert done.exit_code == 0, done.output
+    paths = sorted(pictures.rglob("*.png"))
+    classifier = Classifier.fit(paths, [path.parent.name for path in paths], **settings)
+    loaded = Classifier.load(tmp_path / "folder")
+    assert loaded.reads_images and loaded.bundle.manifest.fingerprint == classifier.bundle.manifest.fingerprint
+    assert loaded.bundle.manifest.backbone.tokens == "image"
+    new = sorted(save_pictures(tmp_path / "new", each=24).rglob("2*.png"))
+    right = [label == path.parent.name for label, path in zip(loaded.predict(new), new, strict=True)]
+    assert len(right) == 8 and np.mean(right) >= 0.75
+
+
+def test_fit_takes_a_column_of_images_and_refuses_a_mixture(root: Path, pictures: Path, tmp_path: Path) -> None:
+    spec_for(root, pictures, "vit", 16)
+    rows = [f"{path.relative_to(pictures)},{path.parent.name}" for path in sorted(pictures.rglob("*.png"))]
+    (pictures / "rows.csv").write_text("\n".join(["file,label", *rows]))
+    try:
+        fit = ["fit", str(pictures / "rows.csv"), "--image", "file", "--out", str(tmp_path / "out"), "--layer", "2"]
+        done = CliRunner().invoke(app, [*fit, "--model", str(root / "vit"), "--sae", str(root / "sae-16")])
+    finally:
+        (pictures / "rows.csv").unlink()
+    assert done.exit_code == 0, done.output
+    assert Classifier.load(tmp_path / "out").reads_images
+    with pytest.raises(CorpusError, match="or all are images"):
+        Classifier.fit([pictures / "checks" / "00.png", "a text"], ["a", "b"])
+
+
+def test_images_in_a_parquet_file_go_through_fit_and_predict(root: Path, pictures: Path, tmp_path: Path) -> None:
+    spec_for(root, pictures, "vit", 16)
+    paths = sorted(pictures.rglob("*.png"))
+    cells = [{"bytes": path.read_bytes(), "path": path.name} for path in paths]
+    pq.write_table(pa.table({"img": cells, "label": [path.parent.name for path in paths]}), tmp_path / "rows.parquet")
+    fit = ["fit", str(tmp_path / "rows.parquet"), "--image", "img", "--out", str(tmp_path / "out"), "--layer", "2"]
+    done = CliRunner().invoke(app, [*fit, "--model", str(root / "vit"), "--sae", str(root / "sae-16")])
+    assert done.exit_code == 0, done.output
+    written = tmp_path / "said.jsonl"
+    predict = ["predict", str(tmp_path / "out"), str(tmp_path / "rows.parquet"), "--text", "img", "--out", str(written)]
+    assert CliRunner().invoke(app, predict).exit_code == 0
+    said = [json.loads(line) for line in written.read_text().splitlines()]
+    assert [one["id"] for one in said] == [str(row) for row in range(40)]
+    expected = Classifier.load(tmp_path / "out").predict([str(path) for path in paths])
+    assert [one["label"] for one in said] == expected
 
 
 def test_texts_for_a_model_of_images_are_refused(root: Path, pictures: Path, tmp_path: Path) -> None:

@@ -20,32 +20,6 @@ def _choose(rows: object, target: Target, recipe: Recipe | None = None, **spec: 
     return choose(rows, target, folds, recipe or Recipe("sparse"), ProbeSpec(**spec))
 
 
-def _target(kind: str, n: int = 200) -> Target:
-    return {"binary": labels(n), "multiclass": labels(n, 4), "multilabel": multilabel(n)}[kind]
-
-
-def _rows(target: Target) -> sp.csr_matrix:
-    y = target.y if target.kind != "multilabel" else np.nan_to_num(target.y[:, 0]).astype(np.int64)
-    return sparse_rows(y)
-
-
-@pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
-@pytest.mark.parametrize("recipe", [Recipe("sparse"), Recipe("sparse", 0.8), Recipe("sparse", "auto", "top30")])
-def test_contributions_and_the_intercept_sum_to_the_decision(kind: str, recipe: Recipe) -> None:
-    target = _target(kind)
-    rows = _rows(target)
-    probe = _choose(rows, target, recipe).probe
-    decisions = probe.decision(rows)
-    for row in (0, 7):
-        contributions = probe.contributions(rows[row])
-        assert contributions.shape == probe.weights.shape
-        np.testing.assert_allclose(contributions.sum(axis=1) + probe.intercept, decisions[row], atol=1e-12)
-        values = rows[row].toarray()[0, probe.features]
-        if probe.thresholds is not None:
-            values = values > probe.thresholds
-        np.testing.assert_array_equal(contributions, probe.weights * values)
-
-
 @pytest.mark.parametrize("features", ["sparse", "dense"])
 def test_an_empty_row_gets_the_intercept(features: str) -> None:
     target = labels(100)

@@ -42,7 +42,7 @@ def predict(
     texts: list[Any]
     if classifier.reads_images:
         found = read_images(data, image=text, id=id)
-        ids, texts = list(found.keys or ()), [image.path for image in found.columns["image"]]  # type: ignore[attr-defined]
+        ids, texts = list(found.keys or ()), list(found.columns["image"])
     elif data == "-":
         texts = list(_lines(decoded(sys.stdin.buffer.read(), "stdin")))
         ids = [str(row) for row in range(len(texts))]

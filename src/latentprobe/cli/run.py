@@ -18,12 +18,17 @@ def run(
     spec: Spec,
     out: Out = None,
     store: Store = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only plan it: rows, passes, fits.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only plan it: work, downloads, estimates of room and time.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run one experiment: extract once, compare everything, write table, classifier and report.
 
-    --json prints results.json, or with --dry-run the plan.
+    --json prints results.json, or with --dry-run the plan, which fetches nothing: {"name", "rows", "classes", "notes",
+    "sources", "sources_to_extract", "rows_through_a_model", "representations", "probe_fits", "store", "references":
+    [{"kind", "reference", "here", "download", "known", "bytes"}], "estimates": {"tokens" | "store_bytes" |
+    "memory_bytes" | "seconds": {"value", "how"}}}; null where it cannot be said.
     """
     import json
 

@@ -225,5 +225,29 @@ def _cell(value: object) -> str:
 
 
 def print_plan(planned: Mapping[str, Any]) -> None:
-    """What a run would do, a line a fact."""
-    print_facts(planned)
+    """What a run would do, a line a fact; then what must be fetched, and what it is estimated to take."""
+    print_facts({name: value for name, value in planned.items() if name not in ("references", "estimates")})
+    console = _console()
+    for one in planned["references"]:
+        where = "here" if one["here"] else "to be fetched, known" if one["known"] else "to be fetched, not known here"
+        size = "" if one["bytes"] is None else f", {_size(one['bytes'])}"
+        console.print(Text(f"{one['kind'] + ':':<22}{visible(one['reference'])} ({where}{size})"), soft_wrap=True)
+    for name, estimate in planned["estimates"].items():
+        value = estimate["value"]
+        shown = "-" if value is None else _size(value) if name.endswith("bytes") else f"{value:,}"
+        label = f"estimated {name.removesuffix('_bytes')}:"
+        console.print(Text(f"{label:<22}{shown} ({estimate['how']})"), soft_wrap=True)
+
+
+def _size(count: int) -> str:
+    """Bytes as people say them.
+
+    >>> _size(300), _size(5_000_000)
+    ('300 B', '4.8 MiB')
+    """
+    size, unit = float(count), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if size < 1024:
+            break
+        size, unit = size / 1024, larger
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"

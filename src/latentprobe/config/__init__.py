@@ -17,6 +17,7 @@ from latentprobe.config.fields import (
     Selection,
     Unique,
 )
+from latentprobe.config.fit import FitSpec
 from latentprobe.config.reading import parse_spec, read_spec
 from latentprobe.config.regimes import RegimesSpec, ShiftSpec
 
@@ -30,6 +31,7 @@ __all__ = [
     "EvaluateSpec",
     "ExperimentSpec",
     "FileTest",
+    "FitSpec",
     "Frozen",
     "Pooling",
     "PositiveFloat",

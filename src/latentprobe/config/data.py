@@ -36,7 +36,7 @@ class DataSpec(Frozen):
     text: str = "text"
     """Column with the text; its number from 0 in a file without a header. Empty where `image` is given."""
     image: str | None = None
-    """Column with paths of images, relative to the folder of the file: the rows are images instead of texts."""
+    """Column with images, or with their paths relative to the folder of the file: the rows are images, not texts."""
     label: str | Annotated[tuple[str, ...], Field(min_length=2), Unique] = "label"
     """Column with the label; or several columns of 0/1, which make a multi-label task."""
     labels_path: str | None = None
@@ -60,6 +60,6 @@ class DataSpec(Frozen):
         """A row is an image or a text."""
         if not isinstance(values, dict) or values.get("image") is None:
             return values
-        if values.get("text") or values.get("labels_path") or str(values.get("path")).startswith("hf:"):
-            raise ValueError("`image` goes with a local table, and without `text` and `labels_path`")
+        if values.get("text") or values.get("labels_path"):
+            raise ValueError("`image` goes without `text` and `labels_path`")
         return {**values, "text": ""}

@@ -60,7 +60,7 @@ class Corpus:
 
     @property
     def keys(self) -> list[str]:
-        """What makes two rows copies of each other, one a row: the normalized text, or the bytes of the image."""
+        """What makes two rows copies of each other, one a row: the normalized text, or the pixels of the image."""
         if self.images is not None:
-            return [image.sha256 for image in self.images]
+            return [image.pixels_sha256 for image in self.images]
         return [normalized(text) for text in self.texts]

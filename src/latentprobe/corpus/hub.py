@@ -8,6 +8,7 @@ become class names. No code that comes with a data set is run. Knows nothing of 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -70,8 +71,20 @@ def _config_and_split(datasets: ModuleType, name: str, parts: Sequence[str]) -> 
 
 def _values(datasets: ModuleType, rows: Any, column: str) -> list[object]:
     """One column as plain values, class numbers as names; -1 is the hub's way to say that a row has no label."""
-    values: list[Any] = list(rows[column])
     feature = rows.features[column]
+    if isinstance(feature, datasets.Image):  # as bytes and path: what becomes of odd images is told in one place
+        return list(rows.cast_column(column, datasets.Image(decode=False))[column])
+    values: list[Any] = list(rows[column])
     if not isinstance(feature, datasets.ClassLabel):
         return values
     return [None if value is None or value < 0 else feature.names[value] for value in values]
+
+
+def data_folders(reference: str) -> list[Path]:
+    """Folders in which the files of a data set lie: its own, where it is local, and the caches of the hub."""
+    import datasets
+    from huggingface_hub import constants
+
+    name = Path(reference.removeprefix(PREFIX).split(":")[0])
+    caches = [Path(datasets.config.HF_DATASETS_CACHE), Path(constants.HF_HUB_CACHE)]
+    return [name, *caches] if name.is_dir() else caches

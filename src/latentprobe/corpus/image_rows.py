@@ -1,4 +1,4 @@
-"""Where the images of a corpus lie: a folder with a sub-folder a class, or a table with a column of paths.
+"""Where the images of a corpus lie: a folder with a sub-folder a class, or a table with a column of paths or images.
 
 No path may leave the folder it is given in. Knows nothing of pixels.
 """
@@ -6,12 +6,13 @@ No path may leave the folder it is given in. Knows nothing of pixels.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from latentprobe.corpus.images import check_images
-from latentprobe.corpus.names import names_of, numbered
+from latentprobe.corpus.hub import PREFIX, data_folders
+from latentprobe.corpus.images import ImageFile, check_images
+from latentprobe.corpus.names import ids_of, names_of, numbered
 from latentprobe.corpus.sources import read_table
 from latentprobe.corpus.table import Table
 from latentprobe.corpus.wording import listed
@@ -55,15 +56,18 @@ def image_folder(path: str, *, label: str, prefix: str = "") -> Table:
 
 
 def image_table(path: str, wanted: Sequence[str], *, prefix: str = "") -> Table:
-    """A table whose first wanted column holds paths, with the images in place of them; the path is the id.
+    """A table whose first wanted column holds images, or paths of them, with the images in place of them.
 
-    Paths are relative to the folder of the table.
+    Paths are relative to the folder of the table, and are the ids. Images themselves are cells of ``bytes`` and
+    ``path``, as data sets of the hub have them; their rows are numbered.
 
     Raises:
         CorpusError: what ``read_table`` refuses; a row without a path, a path that leaves the folder or stands there
             twice, a file that is no usable image.
     """
     table = read_table(path, wanted)
+    if any(isinstance(cell, Mapping) for cell in table.columns[wanted[0]]):
+        return replace(table, columns={**table.columns, wanted[0]: _embedded(table, wanted[0], path)})
     root = Path(path).parent
     rows = numbered(len(table))
     names = names_of(table.columns[wanted[0]], rows, column=wanted[0], what="paths of images")
@@ -77,13 +81,45 @@ def image_table(path: str, wanted: Sequence[str], *, prefix: str = "") -> Table:
     return replace(table, columns={**table.columns, wanted[0]: check_images(files)}, keys=keys)
 
 
+def _embedded(table: Table, column: str, path: str) -> list[ImageFile]:
+    """The images in cells of bytes and path; where there are no bytes, the path is that of a file."""
+    files, contents = [], []
+    for row, cell in enumerate(table.columns[column]):
+        found = cell if isinstance(cell, Mapping) else {}
+        content, name = found.get("bytes"), found.get("path")
+        if content is not None and not isinstance(content, bytes):
+            content = None
+        if content is None and not isinstance(name, str):
+            raise CorpusError(
+                f"every row of {column!r} holds an image: its bytes, or the path of its file",
+                got=f"neither in row {row}",
+                fix="fill it in, or leave the row out",
+            )
+        if content is None:
+            files.append(_file_of(path, str(name), str(row)))
+        else:  # only a name: there need not be such a file
+            files.append(Path(path) / f"row {row} {Path(str(name or '')).name}".rstrip())
+        contents.append(content)
+    return check_images(files, contents)
+
+
+def _file_of(source: str, name: str, row: str) -> Path:
+    """The file that a cell names: in the folder of the table, or where ``datasets`` keeps what belongs to one."""
+    if not source.startswith(PREFIX):
+        return _inside(Path(source).parent, name, row)
+    for root in data_folders(source):
+        if Path(name).resolve().is_relative_to(root.resolve()):
+            return Path(name)
+    raise _outside(Path(source), f"{name!r} in row {row}")
+
+
 def read_images(path: str | Path, *, image: str = COLUMN, id: str | None = None) -> Table:
     """Images without labels: all under a folder, those a table names, or a single file. Ids are paths.
 
     Args:
         path: the folder, table or image.
-        image: column with the paths, in a table.
-        id: column with unique row names, in a table. Default: the path.
+        image: column with the paths or images, in a table.
+        id: column with unique row names, in a table. Default: the path, else the row's number.
 
     Returns:
         A table with the column ``image``, and ``keys``.
@@ -102,7 +138,7 @@ def read_images(path: str | Path, *, image: str = COLUMN, id: str | None = None)
     if root.suffix.lower() in _ENDINGS:
         return Table(str(path), {COLUMN: check_images([root])}, (root.name,))
     table = image_table(str(path), [image] if id is None else [image, id])
-    keys = table.keys if id is None else tuple(str(name) for name in table.columns[id])
+    keys = table.keys or numbered(len(table)) if id is None else ids_of(table.columns[id], column=id)
     return Table(table.source, {COLUMN: table.columns[image]}, keys)
 
 

@@ -16,7 +16,7 @@ import warnings
 import zlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,13 +52,18 @@ _CHANGES = {
 
 @dataclass(frozen=True)
 class ImageFile:
-    """An image on disk that has been read whole once."""
+    """An image that has been read whole once: a file, or a cell of a table."""
 
     path: Path
+    """Where the file is; of an image in a table, what to call it."""
     sha256: str
     """Of the bytes of the file."""
     changes: tuple[str, ...] = ()
     """What its pixels went through: animated, deep, rotated, transparent, converted."""
+    pixels_sha256: str = ""
+    """Of its size and its pixels as they are seen: the same for copies in whatever format."""
+    content: bytes | None = field(default=None, repr=False)
+    """The file's bytes, where it is no file but a cell of a table."""
 
     @property
     def name(self) -> str:
@@ -66,8 +71,12 @@ class ImageFile:
         return "/".join(self.path.parts[-2:])
 
 
-def check_images(paths: Sequence[Path]) -> list[ImageFile]:
+def check_images(paths: Sequence[Path], contents: Sequence[bytes | None] | None = None) -> list[ImageFile]:
     """Read every file once, so that what cannot be used is refused before anything is computed.
+
+    Args:
+        paths: of the files.
+        contents: where given, of each the bytes themselves, or None where they are in the file.
 
     Raises:
         CorpusError: naming the first file that cannot be read as an image.
@@ -77,7 +86,7 @@ def check_images(paths: Sequence[Path]) -> list[ImageFile]:
     with warnings.catch_warnings():  # Pillow warns of what is refused or put right here
         warnings.filterwarnings("ignore", module="PIL")
         with ThreadPoolExecutor(4) as pool:
-            return list(pool.map(_checked, paths))
+            return list(pool.map(_checked, paths, [None] * len(paths) if contents is None else contents))
 
 
 def pixels(image: ImageFile) -> Image.Image:
@@ -86,7 +95,7 @@ def pixels(image: ImageFile) -> Image.Image:
     Raises:
         CorpusError: the file is gone, or is not the one that was checked.
     """
-    content = _content(image.path)
+    content = _content(image.path) if image.content is None else image.content
     if hashlib.sha256(content).hexdigest() != image.sha256:
         raise CorpusError(
             "an image must not change while it is worked on",
@@ -115,15 +124,16 @@ def require_pillow() -> None:
         raise MissingExtraError("vision", needed_for="reading images", missing="pillow") from error
 
 
-def _checked(path: Path) -> ImageFile:
-    content = _content(path)
-    _, changes = _decoded(content, path)
-    return ImageFile(path, hashlib.sha256(content).hexdigest(), changes)
+def _checked(path: Path, given: bytes | None) -> ImageFile:
+    content = _content(path, given)
+    picture, changes = _decoded(content, path)
+    seen = hashlib.sha256(repr(picture.size).encode() + picture.tobytes()).hexdigest()
+    return ImageFile(path, hashlib.sha256(content).hexdigest(), changes, seen, given)
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path, given: bytes | None = None) -> bytes:
     try:
-        content = path.read_bytes()
+        content = path.read_bytes() if given is None else given
     except OSError as error:
         raise CorpusError(
             "the image cannot be read", got=f"{path}: {error.strerror or error}", fix="check the path, or leave it out"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from latentprobe.config import ColumnTest, DataSpec, FileTest
 from latentprobe.corpus.corpus import Corpus
 from latentprobe.corpus.image_rows import COLUMN, image_folder, image_table
-from latentprobe.corpus.images import ImageFile, notes_on
+from latentprobe.corpus.images import ImageFile, check_images, notes_on
 from latentprobe.corpus.names import groups_of, ids_of, numbered, require_unique
 from latentprobe.corpus.sources import read_lines, read_table
 from latentprobe.corpus.split import absent_from_test, marked, require_rows_for_folds, without_leaks
@@ -78,7 +78,7 @@ def read_corpus(data: DataSpec, *, folds: int = 2) -> Corpus:
 
 
 def corpus_from(
-    texts: Sequence[str],
+    texts: Sequence[str] | Sequence[Path],
     labels: Sequence[Any] | Mapping[str, Sequence[Any]],
     *,
     ids: Sequence[Any] | None = None,
@@ -89,7 +89,7 @@ def corpus_from(
     """A corpus of texts and labels in memory, under the same checks as one that is read.
 
     Args:
-        texts: one a row.
+        texts: one a row; or the paths of images, each a ``Path``.
         labels: one a row; or label name -> 0, 1 or None a row, for a multi-label task.
         ids: unique row names. Default: row numbers from 0.
         groups: rows of one group stay on one side of every split.
@@ -116,7 +116,21 @@ def corpus_from(
     if not len(texts):
         raise no_rows(name)
     names = numbered(len(texts)) if ids is None else ids_of(ids, column="ids")
-    return _checked(_Rows(names, texts, columns, groups), name, positive)
+    contents: Sequence[object] = texts
+    if any(isinstance(text, Path) for text in texts):
+        contents = check_images(_paths(texts))
+    return _checked(_Rows(names, contents, columns, groups), name, positive)
+
+
+def _paths(values: Sequence[object]) -> list[Path]:
+    paths = [value for value in values if isinstance(value, Path)]
+    if len(paths) < len(values):
+        raise CorpusError(
+            "all rows are texts, or all are images, each named by a Path",
+            got=f"{len(paths)} of {len(values)} rows are a Path",
+            fix="write every image as Path(...), and no text so",
+        )
+    return paths
 
 
 def read_texts(
@@ -167,7 +181,7 @@ def _checked(
         given_test, more = without_leaks(
             given_test,
             ids=ids,
-            copies=[image.sha256 for image in images] if images else [normalized(text) for text in texts],
+            copies=[image.pixels_sha256 for image in images] if images else [normalized(text) for text in texts],
             what="image" if images else "text",
             groups=groups,
             on_leak=on_leak,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -56,3 +57,30 @@ def texts_of(values: Sequence[object], ids: Sequence[str], *, column: str) -> tu
     if empty:
         notes.append(f"Empty texts, which were kept: {len(empty):,}, in rows {listed(empty)}.")
     return tuple(texts), notes
+
+
+def checked_texts(values: Iterable[str]) -> tuple[str, ...]:
+    """Texts as a tuple, checked and mended as those of a corpus are: a missing one is the empty text.
+
+    Raises:
+        CorpusError: what :func:`rows_listed` refuses, or a value that is no text.
+    """
+    texts = rows_listed(values)
+    return texts_of(texts, [str(row) for row in range(len(texts))], column="texts")[0]
+
+
+def rows_listed(values: Iterable[Any]) -> list[Any]:
+    """Any list-like as a list.
+
+    Raises:
+        CorpusError: a bare string, a mapping or table (whose keys would be taken for texts), or no list at all.
+    """
+    is_list = isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping)
+    if not is_list or getattr(values, "ndim", 1) != 1:
+        kind = "a bare string" if isinstance(values, str) else type(values).__name__
+        raise CorpusError(
+            "a list of texts was expected",
+            got=kind,
+            fix="write [text]; of a table, name the column with the texts: table['text']",
+        )
+    return list(values)

@@ -30,9 +30,9 @@ from latentprobe.errors import BundleError, OutputError, SAEError
 from latentprobe.files import FORMAT, atomic_folder, read_json, write_json
 from latentprobe.learn import Calibration, FittedProbe
 
-__all__ = ["Parts", "read_folder", "serialized", "write_folder"]
+__all__ = ["BUNDLE_FILES", "Parts", "read_folder", "serialized", "write_folder"]
 
-MANIFEST, TENSORS = "probe.json", "probe.safetensors"
+MANIFEST, TENSORS = BUNDLE_FILES = ("probe.json", "probe.safetensors")
 
 _GET_AGAIN = "get the folder again from where it came, or fit the classifier anew"
 
@@ -41,7 +41,8 @@ Parts = tuple[SAE, FittedProbe, Calibration]
 
 
 def write_folder(path: Path, manifest: Manifest, parts: Parts) -> None:
-    """Write a bundle, atomically. One that is there is replaced; any other folder with content is refused.
+    """Write a bundle, atomically. One that is there is replaced, with what else was put there kept; any other folder
+    with content is refused.
 
     Raises:
         OutputError: ``path`` is a file, a folder with other content, or cannot be written.
@@ -52,7 +53,7 @@ def write_folder(path: Path, manifest: Manifest, parts: Parts) -> None:
             got=f"{path}, which holds other files",
             fix="name a folder that does not exist yet",
         )
-    with atomic_folder(path) as folder:
+    with atomic_folder(path, BUNDLE_FILES) as folder:
         (folder / TENSORS).write_bytes(serialized(parts))
         write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
 

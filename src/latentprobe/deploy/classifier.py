@@ -14,17 +14,17 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from latentprobe.config import BackboneSpec, ProbeSpec
-from latentprobe.corpus import Rows, corpus_from
+from latentprobe.config import FitSpec
+from latentprobe.corpus import ImageFile, Rows, corpus_from
 from latentprobe.corpus.images import check_images
-from latentprobe.corpus.texts import texts_of
+from latentprobe.corpus.texts import checked_texts, rows_listed, texts_of
 from latentprobe.deploy.bundle import Bundle
 from latentprobe.deploy.decisions import Decision, FeatureEvidence, decision_on, evidence_for, explained_class
 from latentprobe.deploy.encoding import EncodedBatch, encode_texts
 from latentprobe.deploy.fitting import fit_bundle
-from latentprobe.encode.backbone import Backbone, shared_backbone
+from latentprobe.encode.backbone import Backbone
+from latentprobe.encode.extract import shared_reader
 from latentprobe.encode.model_files import find_model
-from latentprobe.encode.vectorizer import checked_texts
 from latentprobe.errors import BundleError, CorpusError, SpecError
 
 __all__ = ["Classifier"]
@@ -59,55 +59,35 @@ class Classifier:
     @classmethod
     def fit(
         cls,
-        texts: Sequence[str],
+        texts: Iterable[str] | Iterable[Path],
         labels: Any,
         *,
-        model: str = "minilm",
-        layer: int = 3,
-        sae: str = "bundled:minilm-l3-4k",
-        pooling: str = "max",
-        binarize: str | float = "none",
-        selection: str = "all",
         groups: Sequence[Any] | None = None,
         positive: str | None = None,
-        C: Sequence[float] = ProbeSpec().C,
-        folds: int = 5,
-        seed: int = 0,
+        **settings: Any,
     ) -> Self:
-        """Fit a classifier on labelled texts.
+        """Fit a classifier on labelled texts, or on labelled images.
 
         C is chosen on inner folds and probabilities are calibrated out of fold; ``bundle.manifest.metrics`` are those
         of rows held out in turn. The classifier itself is then fitted on all rows.
 
         Args:
-            texts: ``n`` texts.
+            texts: ``n`` texts; or ``n`` paths of images, each a ``pathlib.Path``.
             labels: one a row: strings, whole numbers or booleans. For a multi-label task: name -> 0, 1 or None a row.
-            model, layer, sae, pooling: as in ``SAEVectorizer``.
-            binarize: ``none``, a number (1 where the pooled value is above it), or ``auto``, learned per feature.
-            selection: ``all``, ``top{K}`` or ``l1``: the features kept.
             groups: rows of one group are held out together.
             positive: of two classes, the one that is scored and flagged. Default: the last in sorted order.
-            C: inverse regularization strengths to choose from.
-            folds: how many inner folds.
-            seed: of the folds and the interval.
+            **settings: model, layer, sae, pooling, hook, tokens, bos, template, prompt, select, max_norm_ratio,
+                on_overflow, max_tokens, revision, device, dtype as in ``SAEVectorizer``, and kept for ``predict``;
+                binarize: ``none``, a number (1 where the pooled value is above it), or ``auto``, learned per feature;
+                selection: ``all``, ``top{K}`` or ``l1``, the features kept;
+                C, penalty, class_weight of the linear model; folds, 5; seed, 0, of the folds and the interval.
 
         Raises:
             CorpusError, SpecError, ModelError, SAEError: something cannot be used as asked.
         """
-        corpus = corpus_from(checked_texts(texts), labels, groups=groups, positive=positive)
-        bundle = fit_bundle(
-            corpus,
-            model=model,
-            layer=layer,
-            sae=sae,
-            pooling=pooling,
-            binarize=binarize,
-            selection=selection,
-            C=C,
-            folds=folds,
-            seed=seed,
-        )
-        return cls(bundle)
+        spec = FitSpec.of(**settings)
+        corpus = corpus_from(rows_listed(texts), labels, groups=groups, positive=positive)
+        return cls(fit_bundle(corpus, spec), device=spec.backbone.device)
 
     @classmethod
     def load(cls, path: str | Path, *, model: str | None = None, device: str = "auto") -> Self:
@@ -153,7 +133,7 @@ class Classifier:
                     got=f"{spec.model} with other {' and '.join(different)}",
                     fix="get that model here and name its folder: Classifier.load(path, model=...); or fit anew",
                 )
-            self._backbone = self._load(spec)
+            self._backbone = shared_reader(spec, images=self.reads_images)
             self.bundle = self.bundle.to(self._backbone.device)
         return self._backbone
 
@@ -162,17 +142,11 @@ class Classifier:
         """Whether it decides on images. What other methods call a text is then the path of one."""
         return self.bundle.manifest.backbone.rows == "images"
 
-    def _load(self, spec: BackboneSpec) -> Backbone:
-        if not self.reads_images:
-            return shared_backbone(spec)
-        from latentprobe.encode.images import shared_image_backbone
-
-        return shared_image_backbone(spec)
-
     def _checked(self, texts: Sequence[Any], names: Sequence[str]) -> Rows:
         """Texts, or images, that can be encoded."""
         if self.reads_images:
-            return check_images([Path(path) for path in texts])
+            checked = all(isinstance(text, ImageFile) for text in texts)
+            return list(texts) if checked else check_images([Path(path) for path in texts])
         return texts_of(texts, names, column="texts")[0]
 
     def predict(self, texts: Iterable[str]) -> list[str] | list[list[str]]:

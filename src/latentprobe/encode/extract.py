@@ -8,19 +8,20 @@ Knows nothing of labels.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from latentprobe.config import HIDDEN_POOLINGS, BackboneSpec
+from latentprobe.config import HIDDEN_POOLINGS, BackboneSpec, FitSpec
 from latentprobe.corpus import ImageFile, Rows
-from latentprobe.encode.backbone import Backbone, load_backbone
+from latentprobe.encode.backbone import Backbone, load_backbone, shared_backbone
 from latentprobe.encode.families import require_site
 from latentprobe.encode.featurize import Progress, Source, featurize, shards
 from latentprobe.encode.formats import list_bundled, load_sae
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.image_families import hidden_size, require_rows
+from latentprobe.encode.images import load_image_backbone, shared_image_backbone
 from latentprobe.encode.loading import choose_device, choose_dtype, read_config
 from latentprobe.encode.model_files import MINILM, ModelFiles, find_model
 from latentprobe.encode.sae import SAE
@@ -28,7 +29,19 @@ from latentprobe.errors import SAEError, SpecError
 from latentprobe.store import FeatureStore
 from latentprobe.store.feature_store import fingerprint
 
-__all__ = ["PlannedSource", "extract", "plan_sources", "require_fit", "settle_bos"]
+__all__ = [
+    "PlannedSource",
+    "arranged",
+    "bundled_saes",
+    "extract",
+    "load_pair",
+    "plan_sources",
+    "require_fit",
+    "require_hook",
+    "require_size",
+    "settle_bos",
+    "shared_reader",
+]
 
 #: Raised when the same inputs would give other features than before.
 FEATURES_VERSION = 1
@@ -96,6 +109,23 @@ def plan_sources(
         "libraries": {name: version(name) for name in _LIBRARIES + ("pillow",) * images},
         "machine": platform.machine(),
     }
+    return arranged(spec, files, saes, poolings, hidden=hidden, named=named, shared=shared)
+
+
+def arranged(
+    spec: BackboneSpec,
+    files: ModelFiles,
+    saes: Sequence[SAE],
+    poolings: Sequence[str],
+    *,
+    hidden: bool,
+    named: str,
+    shared: Mapping[str, Any],
+) -> list[PlannedSource]:
+    """The sources of a backbone: for each layer the bare hidden state (if ``hidden``), then its SAEs.
+
+    ``named`` says which tokens are selected, ``shared`` what else determines the numbers of all.
+    """
     planned = []
     for layer in spec.layers:
         hook = HookPoint(layer, spec.hook)
@@ -116,7 +146,7 @@ def plan_sources(
 def _resolve_saes(spec: BackboneSpec, files: ModelFiles) -> list[SAE]:
     """Load the SAEs of a spec and refuse those that do not belong to its model, hook or layers."""
     if spec.saes == "auto":
-        return _bundled_saes(spec, files)
+        return bundled_saes(spec, files)
     saes = [load_sae(reference) for reference in spec.saes]
     for sae in saes:
         require_fit(sae, spec, files)
@@ -143,23 +173,33 @@ def settle_bos(spec: BackboneSpec, saes: Sequence[SAE]) -> BackboneSpec:
 
 def require_fit(sae: SAE, spec: BackboneSpec, files: ModelFiles) -> None:
     """Refuse an SAE of another hook point or layer than asked for, or for hidden states of another size."""
+    require_hook(sae, spec)
+    require_size(sae.reference, sae.d_in, sae.model, spec, files)
+
+
+def require_hook(sae: SAE, spec: BackboneSpec) -> None:
+    """Refuse an SAE of another hook point or layer than asked for."""
     hooks = {HookPoint(layer, spec.hook) for layer in spec.layers}
     if sae.hook not in hooks:
         raise SAEError(
             f"an SAE for {', '.join(sorted(hook.name for hook in hooks))} was expected",
             got=f"{sae.reference}, trained on {sae.hook.name}",
-            fix=f"add layer {sae.hook.layer} to `layers`, or name an SAE of the layers you ask for",
+            fix=f"ask for layer {sae.hook.layer} and `hook: {sae.hook.site}`, or name an SAE of what you ask for",
         )
+
+
+def require_size(reference: str, d_in: int, model: str | None, spec: BackboneSpec, files: ModelFiles) -> None:
+    """Refuse an SAE for hidden states of another size than the model's."""
     width = hidden_size(files.config)
-    if spec.hook != "attn_z" and width is not None and sae.d_in != width:
+    if spec.hook != "attn_z" and width is not None and d_in != width:
         raise SAEError(
             f"an SAE for hidden states of size {width} was expected ({files.name})",
-            got=f"{sae.reference}, for size {sae.d_in}" + (f", trained on {sae.model}" if sae.model else ""),
+            got=f"{reference}, for size {d_in}" + (f", trained on {model}" if model else ""),
             fix="name an SAE that was trained on this model",
         )
 
 
-def _bundled_saes(spec: BackboneSpec, files: ModelFiles) -> list[SAE]:
+def bundled_saes(spec: BackboneSpec, files: ModelFiles) -> list[SAE]:
     """What ``saes: auto`` means."""
     hooks = {HookPoint(layer, spec.hook).name for layer in spec.layers}
     cards = [card for card in list_bundled() if card.model == files.name == MINILM and card.hook in hooks]
@@ -174,13 +214,25 @@ def _bundled_saes(spec: BackboneSpec, files: ModelFiles) -> list[SAE]:
     return chosen
 
 
-def _load(spec: BackboneSpec, rows: Rows) -> Backbone:
-    """The model for texts, or for images."""
-    if isinstance(rows[0], ImageFile):
-        from latentprobe.encode.images import load_image_backbone
+def load_pair(fit: FitSpec, *, images: bool = False) -> tuple[Backbone, SAE]:
+    """The model and the SAE of a classifier, on the same device, proven to belong together.
 
-        return load_image_backbone(spec)
-    return load_backbone(spec)
+    ``images`` says that the rows are images. Callers share the model in memory.
+
+    Raises:
+        ModelError, SAEError, SpecError: one of them cannot be found, or does not fit the other or the rows.
+    """
+    spec, sae = fit.backbone, load_sae(fit.sae)
+    files = find_model(spec.model, spec.revision)
+    require_rows(spec, files.config, images=images)
+    require_fit(sae, spec, files)
+    backbone = shared_reader(spec if images else settle_bos(spec, [sae]), images=images)
+    return backbone, sae.to(backbone.device)
+
+
+def shared_reader(spec: BackboneSpec, *, images: bool) -> Backbone:
+    """The model for texts, or for images, shared with all who ask for the same one."""
+    return shared_image_backbone(spec) if images else shared_backbone(spec)
 
 
 def extract(
@@ -209,7 +261,8 @@ def extract(
     missing = [source for source in planned if source.fingerprint not in store]
     if not missing:
         return 0
-    backbone = _load(spec.model_copy(update={"bos": missing[0].made_from["bos"]}), texts)
+    load = load_image_backbone if isinstance(texts[0], ImageFile) else load_backbone
+    backbone = load(spec.model_copy(update={"bos": missing[0].made_from["bos"]}))
     if say is not None:
         say(f"{spec.model} on {backbone.spec.device} in {backbone.spec.dtype}, {backbone.max_tokens} tokens a window")
     done = passed = 0

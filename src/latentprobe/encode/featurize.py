@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
@@ -22,7 +23,7 @@ from latentprobe.encode.sae import SAE
 from latentprobe.store import DenseFeatures, SparseFeatures, concatenate
 from latentprobe.store.features import Features
 
-__all__ = ["Progress", "Source", "batches", "featurize", "shards", "without_sinks"]
+__all__ = ["Progress", "Source", "batches", "featurize", "pooled_rows", "shards", "without_sinks"]
 
 #: Rows and characters of one shard: what a resumed run may have to do again, and what is held in memory.
 SHARD_ROWS = 4096
@@ -89,6 +90,36 @@ def featurize(
             progress(len(rows))
     back = np.argsort(np.asarray(order, np.intp), kind="stable")
     return [_join(part).take(back) for part in parts]
+
+
+def pooled_rows(
+    texts: Rows, backbone: Backbone, sae: SAE, pooling: str, *, progress: Progress | None = None
+) -> sp.csr_matrix:
+    """Pooled features of any number of texts or images, float32 CSR ``[n, width]``, held one shard of tokens at a time.
+
+    Args:
+        texts: checked ones.
+        backbone: loaded for the SAE's layer.
+        sae: on the backbone's device.
+        pooling: from tokens to one row.
+        progress: called with texts done and texts in all.
+    """
+    source = Source(sae.hook, sae, (pooling,))
+    parts = [sp.csr_matrix((0, sae.width), dtype=np.float32)]
+    done = 0
+
+    def advance(rows: int) -> None:
+        nonlocal done
+        done += rows
+        if progress is not None:
+            progress(done, len(texts))
+
+    for rows in shards(texts):
+        names = [str(row) for row in rows]
+        (features,) = featurize(texts[rows.start : rows.stop], names, backbone, [source], progress=advance)
+        assert isinstance(features, SparseFeatures)
+        parts.append(features.csr(pooling))
+    return sp.vstack(parts, format="csr")
 
 
 def batches(tokens: Sequence[Tokens], budget: int) -> Iterator[list[int]]:

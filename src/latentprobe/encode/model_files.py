@@ -4,6 +4,7 @@ without loading the model. Knows nothing of layers.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import re
 from collections.abc import Sequence
@@ -92,7 +93,7 @@ def _minilm() -> ModelFiles:
     else:
         folder, commit = _download(MINILM, MINILM_REVISION)
         files = _read_folder(MINILM, folder, commit)
-    if sha256_file(files.folder / "model.safetensors") != MINILM_SHA256:
+    if _content_hash(files.folder / "model.safetensors") != MINILM_SHA256:
         raise ModelError(
             f"the weights of minilm must have sha256 {MINILM_SHA256}",
             got=f"other bytes in {files.folder / 'model.safetensors'}",
@@ -177,5 +178,14 @@ def _require_processor(folder: Path) -> list[Path]:
 
 def _content_hash(file: Path) -> str:
     """SHA-256 of a file. The hub's cache names large files by it, so those are not read for it."""
-    target = file.resolve().name
-    return target if re.fullmatch(r"[0-9a-f]{64}", target) else sha256_file(file)
+    target = file.resolve()
+    if re.fullmatch(r"[0-9a-f]{64}", target.name):
+        return target.name
+    state = target.stat()
+    return _read_hash(target, state.st_ino, state.st_size, state.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _read_hash(file: Path, inode: int, size: int, changed: int) -> str:
+    """The hash of a file as it is: read once for as long as it is not written to."""
+    return sha256_file(file)

@@ -6,34 +6,25 @@ labels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import NotFittedError
 
-from latentprobe.config import BackboneSpec, Frozen, Pooling
-from latentprobe.corpus.texts import texts_of
-from latentprobe.encode.backbone import Backbone, shared_backbone
-from latentprobe.encode.extract import require_fit, settle_bos
-from latentprobe.encode.featurize import Progress, Source, featurize, shards
-from latentprobe.encode.formats import labels, load_sae
+from latentprobe.config import FitSpec
+from latentprobe.corpus.texts import checked_texts
+from latentprobe.encode.backbone import Backbone
+from latentprobe.encode.extract import load_pair
+from latentprobe.encode.featurize import pooled_rows
+from latentprobe.encode.formats import labels
 from latentprobe.encode.sae import SAE
-from latentprobe.errors import CorpusError, ModelError, SpecError
-from latentprobe.store import SparseFeatures
+from latentprobe.errors import ModelError
 
-__all__ = ["SAEVectorizer", "checked_texts", "invalid_parameter", "pooled_rows"]
-
-
-class _Settings(Frozen):
-    """The parameters, validated."""
-
-    backbone: BackboneSpec
-    pooling: Pooling
+__all__ = ["SAEVectorizer"]
 
 
 class SAEVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is not typed
@@ -47,8 +38,10 @@ class SAEVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # s
         layer: block, counted from 0, whose output the SAE reads.
         sae: reference of an SAE of that layer.
         pooling: from tokens to one row: max, sum, mean, last, count, rate, top{N}, rollmax{K}.
+        hook: where in the block: ``resid_post``, ``mlp_out``, ``attn_z``.
         tokens: ``content`` leaves special tokens out, ``all`` keeps them. Padding is never seen.
-        device: ``auto``, ``cpu``, ``cuda``, ``mps``.
+        bos, template, prompt, select, max_norm_ratio, on_overflow, max_tokens, revision, device, dtype: as under
+            ``backbones`` of a spec.
 
     Attributes:
         n_features_out_: width of the SAE.
@@ -67,15 +60,35 @@ class SAEVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # s
         sae: str = "bundled:minilm-l3-4k",
         *,
         pooling: str = "max",
+        hook: str = "resid_post",
         tokens: str = "content",
+        bos: str = "auto",
+        template: str | None = None,
+        prompt: str | None = None,
+        select: str = "text",
+        max_norm_ratio: float | None = None,
+        on_overflow: str = "window",
+        max_tokens: int | None = None,
+        revision: str | None = None,
         device: str = "auto",
+        dtype: str = "auto",
     ) -> None:
         self.model = model
         self.layer = layer
         self.sae = sae
         self.pooling = pooling
+        self.hook = hook
         self.tokens = tokens
+        self.bos = bos
+        self.template = template
+        self.prompt = prompt
+        self.select = select
+        self.max_norm_ratio = max_norm_ratio
+        self.on_overflow = on_overflow
+        self.max_tokens = max_tokens
+        self.revision = revision
         self.device = device
+        self.dtype = dtype
 
     def fit(self, X: Iterable[str], y: object = None) -> Self:
         """Check the parameters and the texts, and load what is needed.
@@ -149,22 +162,8 @@ class SAEVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # s
 
     def _load(self) -> tuple[Backbone, SAE]:
         """Model and SAE as the parameters name them, proven to fit each other."""
-        sae = load_sae(self.sae)
-        values = {
-            "model": self.model,
-            "layers": (self.layer,),
-            "hook": sae.hook.site,
-            "saes": (self.sae,),
-            "tokens": self.tokens,
-            "device": self.device,
-        }
-        try:
-            spec = _Settings.model_validate({"backbone": values, "pooling": self.pooling}).backbone
-        except ValidationError as error:
-            raise invalid_parameter(error) from error
-        backbone = shared_backbone(settle_bos(spec, [sae]))
-        require_fit(sae, spec, backbone.files)
-        return backbone, sae.to(backbone.device)
+        parameters = {name: getattr(self, name) for name in SAEVectorizer._get_param_names()}
+        return load_pair(FitSpec.of(**parameters))
 
     def _require_fitted(self) -> None:
         if not self.__sklearn_is_fitted__():
@@ -189,62 +188,3 @@ class SAEVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # s
 
 def _identity(backbone: Backbone, sae: SAE) -> dict[str, Any]:
     return {**backbone.files.identity, "sae": sae.sha256}
-
-
-def pooled_rows(
-    texts: Sequence[str], backbone: Backbone, sae: SAE, pooling: str, *, progress: Progress | None = None
-) -> sp.csr_matrix:
-    """Pooled features of any number of texts, float32 CSR ``[n, width]``, held one shard of tokens at a time.
-
-    Args:
-        texts: checked ones.
-        backbone: loaded for the SAE's layer.
-        sae: on the backbone's device.
-        pooling: from tokens to one row.
-        progress: called with texts done and texts in all.
-    """
-    source = Source(sae.hook, sae, (pooling,))
-    parts = [sp.csr_matrix((0, sae.width), dtype=np.float32)]
-    done = 0
-
-    def advance(rows: int) -> None:
-        nonlocal done
-        done += rows
-        if progress is not None:
-            progress(done, len(texts))
-
-    for rows in shards(texts):
-        names = [str(row) for row in rows]
-        (features,) = featurize(texts[rows.start : rows.stop], names, backbone, [source], progress=advance)
-        assert isinstance(features, SparseFeatures)
-        parts.append(features.csr(pooling))
-    return sp.vstack(parts, format="csr")
-
-
-def invalid_parameter(error: ValidationError) -> SpecError:
-    """The first fault of some parameters as a refusal that names the parameter."""
-    fault = error.errors()[0]
-    name = next((str(part) for part in fault["loc"] if part not in ("backbone", "probe")), "parameters")
-    return SpecError(
-        "a parameter cannot be used",
-        got=f"{name.replace('layers', 'layer')}={fault['input']!r}",
-        fix=fault["msg"].removeprefix("Value error, "),
-    )
-
-
-def checked_texts(values: Iterable[str]) -> tuple[str, ...]:
-    """Texts as a tuple, checked and mended as those of a corpus are: a missing one is the empty text.
-
-    Raises:
-        CorpusError: a bare string, a mapping or table (whose keys would be taken for texts), a value that is no text.
-    """
-    is_list = isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping)
-    if not is_list or getattr(values, "ndim", 1) != 1:
-        kind = "a bare string" if isinstance(values, str) else type(values).__name__
-        raise CorpusError(
-            "a list of texts was expected",
-            got=kind,
-            fix="write [text]; of a table, name the column with the texts: table['text']",
-        )
-    texts = list(values)
-    return texts_of(texts, [str(row) for row in range(len(texts))], column="texts")[0]

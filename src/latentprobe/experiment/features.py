@@ -1,8 +1,8 @@
-"""The features of a spec: planned, extracted where they are missing, counted."""
+"""The features of a spec: found, extracted where they are missing."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,9 @@ from latentprobe.encode.extract import PlannedSource, extract, plan_sources
 from latentprobe.errors import SpecError
 from latentprobe.experiment.environment import Reporter, Silent
 from latentprobe.experiment.places import require_room
-from latentprobe.experiment.representations import representations
 from latentprobe.store import FeatureStore, default_store
 
-__all__ = ["Plan", "extract_features", "plan"]
-
+__all__ = ["Plan", "extract_features", "make_plan"]
 
 #: Baselines that are counted in texts.
 TEXT_BASELINES = ("tfidf", "length")
@@ -56,12 +54,14 @@ class Plan:
         return passed
 
 
-def make_plan(spec: ExperimentSpec, store: Path | None) -> Plan:
-    """Read the rows and find models and SAEs, computing nothing."""
+def make_plan(
+    spec: ExperimentSpec, store: Path | None, find: Callable[..., list[PlannedSource]] = plan_sources
+) -> Plan:
+    """Read the rows and find models and SAEs with ``find``, computing nothing."""
     spec, corpus = _comparable(spec, read_corpus(spec.data, folds=spec.evaluate.folds))
     hidden = "hidden" in spec.baselines
     sources = tuple(
-        tuple(plan_sources(backbone, spec.pooling, corpus.fingerprint, hidden=hidden, images=corpus.images is not None))
+        tuple(find(backbone, spec.pooling, corpus.fingerprint, hidden=hidden, images=corpus.images is not None))
         for backbone in spec.backbones
     )
     if not any(source.sae for own in sources for source in own):
@@ -93,28 +93,6 @@ def _comparable(spec: ExperimentSpec, corpus: Corpus) -> tuple[ExperimentSpec, C
         )
     note = f"Left out, as the rows are images: {', '.join(absent)}."
     return spec.model_copy(update={"baselines": kept}), replace(corpus, notes=(*corpus.notes, note))
-
-
-def plan(spec: ExperimentSpec, store: Path | None = None) -> dict[str, Any]:
-    """What a run would do: rows, sources and what is stored of them, forward passes, probe fits."""
-    planned = make_plan(spec, store)
-    rows = representations(spec, planned.all_sources, planned.corpus, planned.store)
-    missing = [source for source in planned.all_sources if source.fingerprint not in planned.store]
-    fits = len(rows) * (len(spec.probe.C) * spec.evaluate.folds + 1)
-    return {
-        "name": spec.name,
-        "rows": len(planned.corpus),
-        "classes": len(planned.corpus.target.classes),
-        "notes": list(planned.corpus.notes),
-        "sources": len(planned.all_sources),
-        "sources_to_extract": len(missing),
-        "rows_through_a_model": sum(
-            len(planned.corpus) for own in planned.sources if any(source in missing for source in own)
-        ),
-        "representations": len(rows),
-        "probe_fits": fits,
-        "store": str(planned.store.root),
-    }
 
 
 def extract_features(spec: ExperimentSpec, store: Path, *, reporter: Reporter | None = None) -> dict[str, Any]:

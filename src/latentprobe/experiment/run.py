@@ -14,6 +14,7 @@ import yaml
 
 from latentprobe.config import ExperimentSpec
 from latentprobe.deploy import Bundle, build_bundle, card_for
+from latentprobe.deploy.bundle_files import BUNDLE_FILES
 from latentprobe.encode.extract import PlannedSource
 from latentprobe.encode.formats import labels as sae_labels
 from latentprobe.experiment.environment import Reporter, Silent, Stopwatch, environment
@@ -28,7 +29,13 @@ from latentprobe.learn import Evaluation, Representation, Split, evaluate, split
 from latentprobe.report import write_report
 from latentprobe.store import OutcomeStore, SparseFeatures
 
-__all__ = ["run_experiment"]
+__all__ = ["RUN_FILES", "run_experiment"]
+
+#: Every file of a run directory. What else lies there was put there by the user, and a second run keeps it.
+RUN_FILES = (
+    "spec.yaml", "environment.json", "results.json", "evidence.json", "predictions.parquet", "report.html",
+    *(f"bundle/{name}" for name in BUNDLE_FILES),
+)  # fmt: skip
 
 
 def run_experiment(
@@ -43,7 +50,8 @@ def run_experiment(
 
     Args:
         spec: what to compare on which data.
-        out: the run directory; an earlier run there is replaced, any other folder with content is refused.
+        out: the run directory; an earlier run there is replaced, with what else was put there kept; any other folder
+            with content is refused.
         store: folder of the features. Default: ``$LATENTPROBE_STORE`` or the user's cache.
         jobs: processes for the probes. Default: one a core.
         reporter: who hears how far it is.
@@ -71,7 +79,7 @@ def run_experiment(
             "curves": curves(plan, parts, rows, evaluation, jobs),
             "regimes": regimes(plan, parts, rows, jobs, reporter),
         }
-    with atomic_folder(out) as folder:
+    with atomic_folder(out, RUN_FILES) as folder:
         with watch.stage("write"):
             _write(folder, plan, parts, evaluation, further)
         write_json(folder / "environment.json", environment(plan.all_sources, spec.evaluate.seed, watch.seconds))

@@ -15,7 +15,6 @@ from functools import cache
 from typing import Any, Literal, Protocol
 
 import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from latentprobe.learn.logistic import Matrix
 from latentprobe.learn.transforms import Scaling
@@ -62,6 +61,8 @@ def scaling_for(features: Features) -> Scaling:
 
 
 def _tfidf(**settings: Any) -> Extractor:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     return _Tfidf(TfidfVectorizer(sublinear_tf=True, max_features=_MAX_TERMS, dtype=np.float32, **settings))
 
 

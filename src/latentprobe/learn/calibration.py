@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, logsumexp
 
 from latentprobe.corpus import Target
@@ -79,6 +78,8 @@ def calibrate(decision: NDArray[Any], target: Target) -> Calibration:
 
 def _platt(decision: NDArray[np.float64], answer: NDArray[Any]) -> tuple[float, float]:
     """Slope and offset of least log loss, towards Platt's smoothed targets, which keep both finite."""
+    from scipy.optimize import minimize
+
     positive = answer == 1
     n_positive = int(positive.sum())
     n_negative = len(positive) - n_positive
@@ -100,6 +101,8 @@ def _platt(decision: NDArray[np.float64], answer: NDArray[Any]) -> tuple[float, 
 
 def _inverse_temperature(decision: NDArray[np.float64], codes: NDArray[Any]) -> float:
     """1 / T of least log loss (Guo et al. 2017, section 4.2), by a bounded search on its logarithm."""
+    from scipy.optimize import minimize_scalar
+
     shifted = decision - decision.max(axis=1, keepdims=True)
     own = shifted[np.arange(len(codes)), codes]
 

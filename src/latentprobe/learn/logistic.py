@@ -14,8 +14,6 @@ from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 
 from latentprobe.corpus import Target
 
@@ -99,6 +97,8 @@ def _path(
     rows: Matrix, codes: NDArray[np.int64], strengths: Sequence[float], penalty: str, class_weight: str
 ) -> list[Linear]:
     """One binary or multi-class model a C."""
+    from sklearn.linear_model import LogisticRegression
+
     if rows.shape[1] == 0:
         return [_shares(codes, balanced=class_weight == "balanced")] * len(strengths)
     weight = "balanced" if class_weight == "balanced" else None
@@ -121,6 +121,8 @@ def _path(
 
 
 def _fitted(model: Any, rows: Matrix, codes: NDArray[np.int64]) -> Linear:
+    from sklearn.exceptions import ConvergenceWarning
+
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model.fit(rows, codes)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from latentprobe.corpus import Target
 
@@ -147,6 +146,8 @@ def roc_auc(target: Target, probabilities: NDArray[Any]) -> float | None:
 
 def _auc(positive: NDArray[np.bool_], score: NDArray[Any]) -> float:
     """The share of (positive, negative) pairs in the right order, ties counting half (Mann-Whitney)."""
+    from scipy.stats import rankdata
+
     n = int(positive.sum())
     return float((rankdata(score)[positive].sum() - n * (n + 1) / 2) / (n * (len(positive) - n)))
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from latentprobe.config import ProbeSpec
@@ -63,12 +62,6 @@ class FittedProbe:
                [0.5]])
         """
         return np.asarray(self.values(rows) @ self.weights.T + self.intercept, dtype=np.float64)
-
-    def contributions(self, row: Matrix) -> NDArray[np.float64]:
-        """What each feature adds to each decision value of one row, [K, m]; with the intercept they sum to it."""
-        values = self.values(row)
-        dense = values.toarray() if sp.issparse(values) else np.asarray(values)
-        return np.asarray(self.weights * dense.reshape(1, -1), dtype=np.float64)
 
     def predict(self, rows: Matrix, kind: Kind) -> NDArray[np.int64]:
         """Predicted codes, [n]; multi-label: 0 or 1, [n, K]."""

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from latentprobe.corpus import Corpus, Target
 from latentprobe.errors import CorpusError
@@ -197,6 +196,8 @@ def inner_folds(target: Target, units: NDArray[Any], folds: int, seed: int) -> F
     smallest = np.bincount(strata).min()
     chunks: Iterable[tuple[Any, Any]]
     if size.max() == 1 and smallest >= folds:
+        from sklearn.model_selection import StratifiedKFold
+
         chunks = StratifiedKFold(folds, shuffle=True, random_state=seed).split(strata, strata)
     else:
         chunks = _grouped(strata, codes, folds, seed)
@@ -206,6 +207,8 @@ def inner_folds(target: Target, units: NDArray[Any], folds: int, seed: int) -> F
 
 
 def _grouped(strata: NDArray[Any], units: NDArray[Any], folds: int, seed: int) -> list[tuple[Any, Any]]:
+    from sklearn.model_selection import StratifiedGroupKFold
+
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
         return list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(strata, strata, units))

@@ -45,7 +45,7 @@ class OutcomeStore:
         """Keep values (JSON) and arrays under a key, atomically."""
         tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         with atomic_path(self._path(key)) as temporary:
-            safetensors.numpy.save_file(tensors, temporary, metadata={"values": json.dumps(values)})
+            temporary.write_bytes(safetensors.numpy.save(tensors, metadata={"values": json.dumps(values)}))
 
     def _path(self, key: str) -> Path:
         return self.root / f"{key}.safetensors"

@@ -1,0 +1,141 @@
+"""What is known of models and SAEs without fetching anything: for a plan of work whose weights may not be here yet.
+
+What is on this machine is found as for the work itself; what is not is stood in for by the registry's facts. Computes
+no features.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from latentprobe.config import BackboneSpec
+from latentprobe.encode.activations import Threshold
+from latentprobe.encode.extract import PlannedSource, arranged, bundled_saes, plan_sources, require_hook, require_size
+from latentprobe.encode.formats import describe, list_known
+from latentprobe.encode.formats.references import on_hub, resolve
+from latentprobe.encode.hookpoints import HookPoint
+from latentprobe.encode.model_files import MINILM, ModelFiles, find_model
+from latentprobe.encode.sae import SAE
+from latentprobe.errors import ModelError, SAEError
+
+__all__ = ["Known", "known_model", "known_sae", "known_sources", "offline"]
+
+
+@dataclass(frozen=True)
+class Known:
+    """A model or an SAE that a spec names."""
+
+    reference: str
+    here: bool
+    """Whether its weights are on this machine."""
+    size: int | None
+    """Bytes of its weights; of an SAE that is not here, an estimate from its shape; None where that is not known."""
+    facts: dict[str, Any]
+    """Of an SAE what :func:`describe` says, of a model its name; empty where the registry does not know it."""
+
+
+@contextlib.contextmanager
+def offline() -> Iterator[None]:
+    """Let nothing be fetched from the hub: what its cache does not have is not there."""
+    try:
+        from huggingface_hub import constants
+    except ImportError:  # then nothing can be fetched anyway
+        yield
+        return
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def known_model(spec: BackboneSpec) -> Known:
+    """The model of a spec; to be asked :func:`offline`.
+
+    Raises:
+        ModelError: it is no name of a model, or a folder that cannot be used.
+    """
+    files = _files(spec)
+    if files is None:
+        in_registry = bool(list_known(model=spec.model)) or spec.model == "minilm"
+        return Known(spec.model, False, None, {"model": spec.model} if in_registry else {})
+    return Known(spec.model, True, sum(path.stat().st_size for path in files.folder.glob("*.safetensors")), {})
+
+
+def _files(spec: BackboneSpec) -> ModelFiles | None:
+    """The model's files; None where they would have to be fetched."""
+    try:
+        return find_model(spec.model, spec.revision)
+    except ModelError:
+        on_the_hub = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", spec.model) and not Path(spec.model).is_dir()
+        if not on_the_hub or spec.model.startswith("."):
+            raise
+        return None
+
+
+def known_sae(reference: str) -> Known:
+    """The SAE of a reference; to be asked :func:`offline`.
+
+    Raises:
+        SAEError: there is no such SAE, or none that is read.
+    """
+    where = on_hub(reference)
+    if where is not None and where.entry is not None and where.entry.refused:
+        raise SAEError(
+            "an SAE that is read was expected", got=f"{reference}, {where.entry.refused}", fix="name another SAE"
+        )
+    try:
+        facts = describe(reference)
+    except SAEError:
+        if where is None:
+            raise
+        return Known(reference, False, None, {})
+    try:
+        place, _ = resolve(reference)
+    except SAEError:
+        if where is None:
+            raise
+        shape = facts["d_in"], facts["width"]
+        return Known(reference, False, None if None in shape else 8 * shape[0] * shape[1], facts)
+    return Known(reference, True, sum(path.stat().st_size for path in place.folder.glob("*") if path.is_file()), facts)
+
+
+def known_sources(
+    spec: BackboneSpec, poolings: Sequence[str], texts_fingerprint: str, *, hidden: bool, images: bool = False
+) -> list[PlannedSource]:
+    """As :func:`plan_sources`, with stand-ins where something is not here; they are in no store.
+
+    A stand-in has the reference, hook point and width of its SAE and no weights; width 1 where it is not known.
+    """
+    files = _files(spec)
+    name = MINILM if spec.model == "minilm" else spec.model
+    known = [] if spec.saes == "auto" else [known_sae(reference) for reference in spec.saes]
+    if files is not None and all(sae.here for sae in known):
+        return plan_sources(spec, poolings, texts_fingerprint, hidden=hidden, images=images)
+    files = files or ModelFiles(name, Path(), spec.revision, {}, "", "")
+    saes = bundled_saes(spec, files) if spec.saes == "auto" else [_stand_in(sae, spec, files) for sae in known]
+    shared = {"not here": [spec.model, *(sae.reference for sae in known)], "texts": texts_fingerprint}
+    return arranged(spec, files, saes, poolings, hidden=hidden, named=spec.selected, shared=shared)
+
+
+def _stand_in(sae: Known, spec: BackboneSpec, files: ModelFiles) -> SAE:
+    """An SAE of the right name, place and width, without weights."""
+    layer, d_in, width = (sae.facts.get(name) for name in ("layer", "d_in", "width"))
+    site = spec.hook
+    if "hook_resid" not in (sae.facts.get("hook") or "hook_resid"):
+        site = HookPoint.parse(sae.facts["hook"]).site
+    hook = HookPoint(spec.layers[0] if layer is None else layer, site)
+    zeros = torch.zeros(1, width or 1)
+    stand_in = SAE(sae.reference, sae.reference, hook, None, zeros, zeros[0], Threshold(zeros[0]))
+    require_hook(stand_in, spec)
+    if d_in is not None:
+        require_size(sae.reference, d_in, sae.facts.get("model"), spec, files)
+    return stand_in

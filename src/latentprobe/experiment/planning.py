@@ -1,0 +1,105 @@
+"""What a run would do, before it does it: work, what must be fetched for it, and what it is estimated to take.
+
+Fetches nothing and writes nothing: a plan is made of what is on this machine and of what is known of the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from latentprobe.config import ExperimentSpec
+from latentprobe.encode.known import Known, known_model, known_sae, known_sources, offline
+from latentprobe.errors import CorpusError
+from latentprobe.experiment.estimates import Estimate, estimate_extraction
+from latentprobe.experiment.features import Plan, make_plan
+from latentprobe.experiment.representations import representations
+
+__all__ = ["plan"]
+
+
+def plan(spec: ExperimentSpec, store: Path | None = None) -> dict[str, Any]:
+    """What a run would do, ready for JSON.
+
+    Returns:
+        rows, classes and notes of the data; sources of features, and how many are not stored yet; rows through a model,
+        rows of the table, fits of probes; ``references``: of each model and SAE whether it is here, whether the
+        registry knows it, and its bytes; ``estimates``: tokens, store_bytes, memory_bytes and seconds of extracting
+        what is missing, each with its value, None where it cannot be said, and how it was come by.
+
+    Raises:
+        LatentprobeError: what would stop the run, as far as it can be seen without a network.
+    """
+    with offline():
+        planned = _planned(spec, store)
+        models = [known_model(backbone) for backbone in spec.backbones]
+        saes = [[known_sae(name) for name in _references(planned, number)] for number in range(len(models))]
+        estimates = [
+            estimate_extraction(backbone, missing, planned.corpus, model, own)
+            for backbone, sources, model, own in zip(spec.backbones, planned.sources, models, saes, strict=True)
+            if (missing := [source for source in sources if source.fingerprint not in planned.store])
+        ]
+    missing = [source for source in planned.all_sources if source.fingerprint not in planned.store]
+    rows = representations(planned.spec, planned.all_sources, planned.corpus, planned.store)
+    return {
+        "name": spec.name,
+        "rows": len(planned.corpus),
+        "classes": len(planned.corpus.target.classes),
+        "notes": list(planned.corpus.notes),
+        "sources": len(planned.all_sources),
+        "sources_to_extract": len(missing),
+        "rows_through_a_model": len(planned.corpus) * len(estimates),
+        "representations": len(rows),
+        "probe_fits": len(rows) * (len(spec.probe.C) * spec.evaluate.folds + 1),
+        "store": str(planned.store.root),
+        "references": _described("model", models) + _described("sae", [sae for own in saes for sae in own]),
+        "estimates": _summed(estimates),
+    }
+
+
+def _planned(spec: ExperimentSpec, store: Path | None) -> Plan:
+    try:
+        return make_plan(spec, store, known_sources)
+    except CorpusError as error:
+        if not spec.data.path.startswith("hf:") or "cannot be loaded" not in error.problem:
+            raise
+        raise CorpusError(
+            "a plan counts rows that are on this machine: it fetches nothing",
+            got=f"{spec.data.path}: {error.got}",
+            fix="fetch the data first: `hf download --repo-type dataset NAME`, or read them once with `extract`",
+        ) from error
+
+
+def _references(planned: Plan, number: int) -> list[str]:
+    """The SAEs of one backbone."""
+    return list(dict.fromkeys(source.sae.reference for source in planned.sources[number] if source.sae))
+
+
+def _described(kind: str, known: list[Known]) -> list[dict[str, Any]]:
+    """Each model or SAE once."""
+    return [
+        {
+            "kind": kind,
+            "reference": one.reference,
+            "here": one.here,
+            "download": not one.here,
+            "known": one.here or bool(one.facts),
+            "bytes": one.size,
+        }
+        for one in {one.reference: one for one in known}.values()
+    ]
+
+
+def _summed(estimates: list[Estimate]) -> dict[str, dict[str, Any]]:
+    """The backbones run one after the other: memory is that of the largest, all else adds up."""
+    kinds: dict[str, Callable[[list[Any]], Any]]
+    kinds = {"tokens": sum, "store_bytes": sum, "memory_bytes": max, "seconds": sum}
+    if not estimates:
+        return {kind: {"value": 0, "how": "all features are stored"} for kind in kinds}
+    found: dict[str, dict[str, Any]] = {}
+    for kind, together in kinds.items():
+        values = [getattr(one, kind) for one in estimates]
+        hows = dict.fromkeys(getattr(one, f"{kind.removesuffix('_bytes')}_how") for one in estimates)
+        found[kind] = {"value": None if None in values else together(values), "how": "; ".join(hows)}
+    return found
