@@ -18,6 +18,7 @@ from latentprobe.config.fields import (
     Unique,
 )
 from latentprobe.config.reading import parse_spec, read_spec
+from latentprobe.config.task import TaskSpec
 
 __all__ = [
     "HIDDEN_POOLINGS",
@@ -34,6 +35,7 @@ __all__ = [
     "PositiveFloat",
     "ProbeSpec",
     "Selection",
+    "TaskSpec",
     "Unique",
     "parse_spec",
     "read_spec",
