@@ -75,7 +75,7 @@ class BackboneSpec(Frozen):
         """
         if self.prompt is not None:
             where = {"text": "text", "after": "after the text", "last": "last token"}[self.select]
-            what = f'{where} in "{self.prompt}"'
+            what = f'{self.template or ""} {where} in "{self.prompt}"'.lstrip()
         else:
             what = f"{self.template} {self.tokens}" if self.template else self.tokens
         return what if self.bos == "auto" else f"{what}, bos {self.bos}"
