@@ -123,8 +123,8 @@ def seconds(value: float) -> str:
 
 
 def family(row: Row) -> str:
-    """What kind of thing a row is: ``sae``; of a layer, ``hidden``, ``prompted``, ``pca``, ``both`` or ``random``; or the
-    first word of another baseline's name.
+    """What kind of thing a row is: ``sae``; of a layer, ``hidden``, ``prompted``, ``pca``, ``both`` or ``random``; else
+    the first word of its name.
 
     >>> family({"kind": "baseline", "name": "tfidf words", "layer": None})
     'tfidf'
