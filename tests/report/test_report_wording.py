@@ -117,3 +117,10 @@ def test_minus_zero_is_zero() -> None:
 )
 def test_each_kind_of_baseline_has_its_words(row: dict[str, Any], family: str, said: str) -> None:
     assert (wording.family(row), wording.representation(row)) == (family, said)
+
+
+def test_of_what_repeats_the_settings_of_the_sae_only_the_best_is_a_main_row() -> None:
+    random = [SAE | {"kind": "baseline", "sae": "random:x", "inner_macro_f1": score} for score in (0.5, 0.7, 0.6)]
+    pca = [HIDDEN | {"selection": f"pca{k}", "inner_macro_f1": k / 100} for k in (8, 16)]
+    rows = [SAE, HIDDEN, HIDDEN | {"pooling": "max"}, MAJORITY, *random, *pca]
+    assert wording.main_rows(rows) == [*rows[:4], random[1], pca[1]]

@@ -17,6 +17,7 @@ __all__ = [
     "headline",
     "interval",
     "kind_of",
+    "main_rows",
     "number",
     "percent",
     "pooled",
@@ -259,6 +260,16 @@ def temptation(results: Mapping[str, Any]) -> str | None:
 
 def _test_score(row: Row) -> float:
     return float(row["macro_f1"]) if row["macro_f1"] is not None else -1.0
+
+
+def main_rows(rows: Sequence[Row]) -> list[Row]:
+    """The rows without the many of one kind that only repeat the settings of the SAE rows: of principal components, of
+    SAE features with hidden states, and of untrained SAEs, the one that inner folds prefer."""
+    many: dict[str, list[Row]] = {name: [] for name in ("pca", "both", "random")}
+    for row in rows:
+        many.get(family(row), []).append(row)
+    best = [id(best_by_inner(found)) for found in many.values() if found]
+    return [row for row in rows if family(row) not in many or id(row) in best]
 
 
 def best_by_inner(rows: Sequence[Row]) -> Row:
