@@ -114,6 +114,15 @@ def test_components_are_those_of_numpys_svd_of_standardized_columns() -> None:
     np.testing.assert_allclose(np.abs(found.transform(new)), np.abs(scaled @ vt[:5].T) * unit, rtol=2e-3, atol=1e-2)
 
 
+def test_the_few_components_of_wide_states_hold_what_the_exact_ones_hold_and_are_the_same_each_time() -> None:
+    draw = np.random.default_rng(0)
+    rows = (draw.normal(size=(90, 6)) @ draw.normal(size=(6, 1500)) + draw.normal(size=(90, 1500))).astype(np.float32)
+    ours = extractor_for("pca6").fit_transform(rows)
+    s = np.linalg.svd((rows - rows.mean(axis=0)) / rows.std(axis=0), compute_uv=False) * 16 / np.sqrt(1500)
+    np.testing.assert_allclose(np.linalg.norm(ours, axis=0), s[:6], rtol=1e-2)
+    assert np.array_equal(ours, extractor_for("pca6").fit_transform(rows))
+
+
 def test_there_are_no_more_components_than_columns_or_rows() -> None:
     assert extractor_for("pca50").fit_transform(_hidden(120, 12)).shape == (120, 12)
     assert extractor_for("pca50").fit_transform(_hidden(8, 12)).shape == (8, 8)

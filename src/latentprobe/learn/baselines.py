@@ -35,6 +35,9 @@ the texts."""
 _MAX_TERMS = 50_000
 """Words (with pairs of words) or character sequences kept: the most frequent ones in the training texts."""
 
+_EXACT_WIDTH = 1024
+"""Dimensions up to which every principal component is computed to have the first ones."""
+
 
 @dataclass(frozen=True, eq=False)
 class SideBySide:
@@ -151,7 +154,10 @@ class _Components:
         # .854 and .858 so, .850 and .851 not standardized, .855 and .799 whitened; .858 all 384 dimensions.
         scaled, self._scaling = scaled_rows(rows, "standard")
         k = min(self._k, *scaled.shape)
-        self._components = PCA(k, svd_solver="covariance_eigh").fit(scaled.astype(np.float64)) if k else None
+        # Exact where that is cheap; a wide model's few components come from random projections with a fixed seed.
+        solver = "covariance_eigh" if scaled.shape[1] <= _EXACT_WIDTH else "auto"
+        pca = PCA(k, svd_solver=solver, random_state=0) if k else None
+        self._components = pca and pca.fit(scaled.astype(np.float64))
         return self.transform(rows)
 
     def transform(self, rows: Matrix) -> Matrix:
