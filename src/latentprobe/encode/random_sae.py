@@ -118,8 +118,8 @@ def _mean(of: SAE, x: Tensor) -> Tensor:
 
 
 def sample_states(backbone: Backbone, rows: Rows, hooks: Iterable[HookPoint]) -> dict[HookPoint, Tensor]:
-    """Hidden states of at most 4,096 selected tokens of the rows, the same at every hook point (but for attention sinks,
-    where the backbone leaves them out).
+    """Hidden states of at most 4,096 selected tokens of the rows, the same at every hook point (but for sinks of
+    attention, where the backbone leaves them out).
 
     Rows are drawn at random from a fixed seed, whole ones, until there are tokens enough; of the last ones' too many
     some are dropped at random.
