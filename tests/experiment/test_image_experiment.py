@@ -105,6 +105,17 @@ def test_the_baselines_are_hidden_states_of_the_same_tokens_and_none_of_text(run
     assert {row["tokens"] for row in results["rows"] if "hidden" in row["name"]} == {"image"}
 
 
+def test_images_have_every_baseline_that_needs_no_words(root: Path, pictures: Path, run: Run) -> None:
+    wanted = {"baselines": ["hidden", "prompted", "pca4", "sae_hidden", "random_sae"], "binarize": ["none"]}
+    spec = spec_for(root, pictures, "vit", 16, task={"prompt": "Stripes? {text}"}, **wanted)
+    out = run_experiment(spec, root / "all-baselines", store=run.store, jobs=1)
+    results = json.loads((out / "results.json").read_text())
+    names = [row["name"] for row in results["rows"] if row["kind"] == "baseline"]
+    assert [sum(part in name for name in names) for part in ("pca4", "with hidden", "random SAE")] == [3, 2, 2]
+    assert not any("prompted" in name for name in names)
+    assert "Left out, as the rows are images: prompted." in results["notes"]
+
+
 def test_noise_in_place_of_the_difference_is_not_found(root: Path) -> None:
     """The same pictures under two names: what finds a difference here leaks."""
     noise = save_pictures(root / "noise", ("a", "b"), each=20)

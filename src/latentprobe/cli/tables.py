@@ -91,7 +91,9 @@ def print_results(results: Mapping[str, Any], folder: Path) -> None:
 
 
 def _best(rows: Sequence[Mapping[str, Any]], kind: str) -> list[Mapping[str, Any]]:
-    own = [row for row in rows if row["kind"] == kind]
+    from latentprobe.report.wording import main_rows
+
+    own = main_rows([row for row in rows if row["kind"] == kind])
     return sorted(own, key=lambda row: -row["inner_macro_f1"])[:SHOWN]
 
 

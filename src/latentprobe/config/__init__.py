@@ -20,6 +20,7 @@ from latentprobe.config.fields import (
 from latentprobe.config.fit import FitSpec
 from latentprobe.config.reading import parse_spec, read_spec
 from latentprobe.config.regimes import RegimesSpec, ShiftSpec
+from latentprobe.config.task import TaskSpec
 
 __all__ = [
     "HIDDEN_POOLINGS",
@@ -40,6 +41,7 @@ __all__ = [
     "Selection",
     "ShiftSpec",
     "Site",
+    "TaskSpec",
     "Unique",
     "parse_spec",
     "read_spec",

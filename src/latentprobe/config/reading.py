@@ -12,6 +12,7 @@ from latentprobe.config.backbone import BackboneSpec
 from latentprobe.config.data import DataSpec, FileTest
 from latentprobe.config.experiment import EvaluateSpec, ExperimentSpec, ProbeSpec
 from latentprobe.config.fields import Frozen
+from latentprobe.config.task import TaskSpec
 from latentprobe.errors import SpecError, nearest
 
 
@@ -80,6 +81,7 @@ def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
         "backbones": BackboneSpec,
         "probe": ProbeSpec,
         "evaluate": EvaluateSpec,
+        "task": TaskSpec,
     }
     room = rooms.get(str(location[0]) if len(location) > 1 else "", ExperimentSpec)
     return list(room.model_fields)

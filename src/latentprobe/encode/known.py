@@ -9,15 +9,24 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from latentprobe.config import BackboneSpec
+from latentprobe.config import BackboneSpec, TaskSpec
 from latentprobe.encode.activations import Threshold
-from latentprobe.encode.extract import PlannedSource, arranged, bundled_saes, plan_sources, require_hook, require_size
+from latentprobe.encode.extract import (
+    PlannedSource,
+    arranged,
+    bundled_saes,
+    plan_prompted,
+    plan_sources,
+    prompted_spec,
+    require_hook,
+    require_size,
+)
 from latentprobe.encode.formats import describe, list_known
 from latentprobe.encode.formats.references import on_hub, resolve
 from latentprobe.encode.hookpoints import HookPoint
@@ -25,7 +34,7 @@ from latentprobe.encode.model_files import MINILM, ModelFiles, find_model
 from latentprobe.encode.sae import SAE
 from latentprobe.errors import ModelError, SAEError
 
-__all__ = ["Known", "known_model", "known_sae", "known_sources", "offline"]
+__all__ = ["Known", "known_model", "known_prompted", "known_sae", "known_sources", "offline"]
 
 
 @dataclass(frozen=True)
@@ -109,7 +118,13 @@ def known_sae(reference: str) -> Known:
 
 
 def known_sources(
-    spec: BackboneSpec, poolings: Sequence[str], texts_fingerprint: str, *, hidden: bool, images: bool = False
+    spec: BackboneSpec,
+    poolings: Sequence[str],
+    texts_fingerprint: str,
+    *,
+    hidden: bool,
+    random: bool = False,
+    images: bool = False,
 ) -> list[PlannedSource]:
     """As :func:`plan_sources`, with stand-ins where something is not here; they are in no store.
 
@@ -119,11 +134,24 @@ def known_sources(
     name = MINILM if spec.model == "minilm" else spec.model
     known = [] if spec.saes == "auto" else [known_sae(reference) for reference in spec.saes]
     if files is not None and all(sae.here for sae in known):
-        return plan_sources(spec, poolings, texts_fingerprint, hidden=hidden, images=images)
+        return plan_sources(spec, poolings, texts_fingerprint, hidden=hidden, random=random, images=images)
     files = files or ModelFiles(name, Path(), spec.revision, {}, "", "")
     saes = bundled_saes(spec, files) if spec.saes == "auto" else [_stand_in(sae, spec, files) for sae in known]
     shared = {"not here": [spec.model, *(sae.reference for sae in known)], "texts": texts_fingerprint}
-    return arranged(spec, files, saes, poolings, hidden=hidden, named=spec.selected, shared=shared)
+    return arranged(spec, files, saes, poolings, hidden=hidden, random=random, named=spec.selected, shared=shared)
+
+
+def known_prompted(
+    spec: BackboneSpec, task: TaskSpec, texts_fingerprint: str
+) -> tuple[BackboneSpec, list[PlannedSource]]:
+    """As :func:`plan_prompted`, with stand-ins where the model is not here."""
+    if _files(spec) is not None:
+        return plan_prompted(spec, task, texts_fingerprint)
+    spec = prompted_spec(spec, task)
+    files = ModelFiles(spec.model, Path(), spec.revision, {}, "", "")
+    shared = {"not here": [spec.model], "texts": texts_fingerprint}
+    hidden = arranged(spec, files, [], (), hidden=True, named=spec.selected, shared=shared)
+    return spec, [replace(source, poolings=("last",), prompted=True) for source in hidden]
 
 
 def _stand_in(sae: Known, spec: BackboneSpec, files: ModelFiles) -> SAE:

@@ -21,6 +21,8 @@ from latentprobe.encode.backbone import Backbone
 from latentprobe.encode.extract import PlannedSource, shared_reader
 from latentprobe.encode.featurize import SHARD_ROWS, Source, featurize
 from latentprobe.encode.known import Known
+from latentprobe.encode.random_sae import RandomSAE
+from latentprobe.encode.sae import SAE
 from latentprobe.store import FeatureStore, SparseFeatures
 from latentprobe.store.features import Features
 
@@ -72,12 +74,18 @@ def estimate_extraction(
     return _known(missing, corpus, {sae.reference: sae for sae in saes})
 
 
+def _as_large(source: PlannedSource, device: str) -> SAE | None:
+    """The encoder of a source; of a random one that of the SAE whose width and L0 it will have."""
+    sae = source.sae.of if isinstance(source.sae, RandomSAE) else source.sae
+    return sae and sae.to(device)
+
+
 def _measured(spec: BackboneSpec, missing: Sequence[PlannedSource], corpus: Corpus) -> Estimate:
     """From some rows that go through the model and the SAEs."""
     start = time.perf_counter()
     images = corpus.images is not None
     backbone = shared_reader(spec.model_copy(update={"bos": missing[0].made_from["bos"]}), images=images)
-    sources = [Source(s.hook, s.sae and s.sae.to(backbone.device), s.poolings) for s in missing]
+    sources = [Source(s.hook, _as_large(s, backbone.device), s.poolings) for s in missing]
     loading = time.perf_counter() - start
     tokens, tokens_how = _tokens(backbone, corpus)
     featurize(corpus.rows[:1], ["0"], backbone, sources)  # what is set up on first use is no part of the rate

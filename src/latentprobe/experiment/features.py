@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from latentprobe.config import ExperimentSpec
+from latentprobe.config import BackboneSpec, ExperimentSpec
 from latentprobe.corpus import Corpus, read_corpus
-from latentprobe.encode.extract import PlannedSource, extract, plan_sources
+from latentprobe.encode.extract import PlannedSource, extract, plan_prompted, plan_sources
 from latentprobe.errors import SpecError
 from latentprobe.experiment.environment import Reporter, Silent
 from latentprobe.experiment.places import require_room
@@ -17,8 +17,13 @@ from latentprobe.store import FeatureStore, default_store
 
 __all__ = ["Plan", "extract_features", "make_plan"]
 
-#: Baselines that are counted in texts.
-TEXT_BASELINES = ("tfidf", "length")
+Find = Callable[..., list[PlannedSource]]
+FindPrompted = Callable[..., tuple[BackboneSpec, list[PlannedSource]]]
+
+#: Baselines that read texts, which images have none of.
+TEXT_BASELINES = ("tfidf", "length", "prompted")
+#: Baselines made of the pooled hidden states.
+HIDDEN_BASELINES = ("hidden", "sae_hidden")
 
 
 @dataclass(frozen=True)
@@ -29,18 +34,25 @@ class Plan:
     corpus: Corpus
     sources: tuple[tuple[PlannedSource, ...], ...]
     """One tuple a backbone."""
+    prompted: tuple[tuple[BackboneSpec, tuple[PlannedSource, ...]], ...]
+    """Backbones that read the task's prompt, where the spec compares with that, and the sources of each."""
     store: FeatureStore
+
+    @property
+    def passes(self) -> list[tuple[BackboneSpec, tuple[PlannedSource, ...]]]:
+        """What runs over the rows: a backbone, and all that one pass of it serves."""
+        return [*zip(self.spec.backbones, self.sources, strict=True), *self.prompted]
 
     @property
     def all_sources(self) -> list[PlannedSource]:
         """The sources of all backbones."""
-        return [source for own in self.sources for source in own]
+        return [source for _, own in self.passes for source in own]
 
     def extract(self, reporter: Reporter) -> int:
         """Compute what the store does not have; the number of rows that went through a model."""
         require_room(self.store.root / "features")
         passed = 0
-        for backbone, sources in zip(self.spec.backbones, self.sources, strict=True):
+        for backbone, sources in self.passes:
             stage = f"extract {backbone.model}"
             passed += extract(
                 backbone,
@@ -55,13 +67,21 @@ class Plan:
 
 
 def make_plan(
-    spec: ExperimentSpec, store: Path | None, find: Callable[..., list[PlannedSource]] = plan_sources
+    spec: ExperimentSpec, store: Path | None, find: Find = plan_sources, find_prompted: FindPrompted = plan_prompted
 ) -> Plan:
-    """Read the rows and find models and SAEs with ``find``, computing nothing."""
+    """Read the rows and find models and SAEs, with ``find`` and ``find_prompted``, computing nothing."""
     spec, corpus = _comparable(spec, read_corpus(spec.data, folds=spec.evaluate.folds))
-    hidden = "hidden" in spec.baselines
     sources = tuple(
-        tuple(find(backbone, spec.pooling, corpus.fingerprint, hidden=hidden, images=corpus.images is not None))
+        tuple(
+            find(
+                backbone,
+                spec.pooling,
+                corpus.fingerprint,
+                hidden=bool(spec.components) or any(name in HIDDEN_BASELINES for name in spec.baselines),
+                random="random_sae" in spec.baselines,
+                images=corpus.images is not None,
+            )
+        )
         for backbone in spec.backbones
     )
     if not any(source.sae for own in sources for source in own):
@@ -76,7 +96,24 @@ def make_plan(
             got="baselines: []",
             fix="write `baselines: [hidden, tfidf, majority]`",
         )
-    return Plan(spec, corpus, sources, FeatureStore(store or default_store()))
+    return Plan(
+        spec, corpus, sources, tuple(_prompted(spec, corpus, find_prompted)), FeatureStore(store or default_store())
+    )
+
+
+def _prompted(
+    spec: ExperimentSpec, corpus: Corpus, find: FindPrompted
+) -> Iterator[tuple[BackboneSpec, tuple[PlannedSource, ...]]]:
+    """The backbones as they read the task's prompt. Backbones that differ in what else they read do so alike."""
+    known: set[str] = set()
+    if spec.task is None or "prompted" not in spec.baselines:
+        return
+    for backbone in spec.backbones:
+        reading, planned = find(backbone, spec.task, corpus.fingerprint)
+        new = tuple(source for source in planned if source.fingerprint not in known)
+        known |= {source.fingerprint for source in new}
+        if new:
+            yield reading, new
 
 
 def _comparable(spec: ExperimentSpec, corpus: Corpus) -> tuple[ExperimentSpec, Corpus]:

@@ -5,12 +5,14 @@ Fetches nothing and writes nothing: a plan is made of what is on this machine an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from latentprobe.config import ExperimentSpec
-from latentprobe.encode.known import Known, known_model, known_sae, known_sources, offline
+from latentprobe.encode.extract import PlannedSource
+from latentprobe.encode.known import Known, known_model, known_prompted, known_sae, known_sources, offline
+from latentprobe.encode.sae import SAE
 from latentprobe.errors import CorpusError
 from latentprobe.experiment.estimates import Estimate, estimate_extraction
 from latentprobe.experiment.features import Plan, make_plan
@@ -33,11 +35,11 @@ def plan(spec: ExperimentSpec, store: Path | None = None) -> dict[str, Any]:
     """
     with offline():
         planned = _planned(spec, store)
-        models = [known_model(backbone) for backbone in spec.backbones]
-        saes = [[known_sae(name) for name in _references(planned, number)] for number in range(len(models))]
+        models = [known_model(backbone) for backbone, _ in planned.passes]
+        saes = [[known_sae(name) for name in _references(sources)] for _, sources in planned.passes]
         estimates = [
             estimate_extraction(backbone, missing, planned.corpus, model, own)
-            for backbone, sources, model, own in zip(spec.backbones, planned.sources, models, saes, strict=True)
+            for (backbone, sources), model, own in zip(planned.passes, models, saes, strict=True)
             if (missing := [source for source in sources if source.fingerprint not in planned.store])
         ]
     missing = [source for source in planned.all_sources if source.fingerprint not in planned.store]
@@ -60,7 +62,7 @@ def plan(spec: ExperimentSpec, store: Path | None = None) -> dict[str, Any]:
 
 def _planned(spec: ExperimentSpec, store: Path | None) -> Plan:
     try:
-        return make_plan(spec, store, known_sources)
+        return make_plan(spec, store, known_sources, known_prompted)
     except CorpusError as error:
         if not spec.data.path.startswith("hf:") or "cannot be loaded" not in error.problem:
             raise
@@ -71,9 +73,9 @@ def _planned(spec: ExperimentSpec, store: Path | None) -> Plan:
         ) from error
 
 
-def _references(planned: Plan, number: int) -> list[str]:
+def _references(sources: Sequence[PlannedSource]) -> list[str]:
     """The SAEs of one backbone."""
-    return list(dict.fromkeys(source.sae.reference for source in planned.sources[number] if source.sae))
+    return list(dict.fromkeys(source.sae.reference for source in sources if isinstance(source.sae, SAE)))
 
 
 def _described(kind: str, known: list[Known]) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from latentprobe.deploy import Bundle, build_bundle, card_for
 from latentprobe.deploy.bundle_files import BUNDLE_FILES
 from latentprobe.encode.extract import PlannedSource
 from latentprobe.encode.formats import labels as sae_labels
+from latentprobe.encode.sae import SAE
 from latentprobe.experiment.environment import Reporter, Silent, Stopwatch, environment
 from latentprobe.experiment.features import Plan, make_plan
 from latentprobe.experiment.further import curves, regimes
@@ -170,7 +171,7 @@ def _bundle(
     row: dict[str, Any],
 ) -> Bundle:
     """The selected row as a classifier."""
-    assert source.sae is not None and evaluation.probe is not None and evaluation.calibration is not None
+    assert isinstance(source.sae, SAE) and evaluation.probe is not None and evaluation.calibration is not None
     target = plan.corpus.target.take(parts.train)
     backbone = plan.spec.backbones[[source in own for own in plan.sources].index(True)]
     rows: Literal["texts", "images"] = "texts" if plan.corpus.images is None else "images"

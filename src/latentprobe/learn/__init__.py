@@ -12,6 +12,7 @@ Works on arrays and lists of texts. Knows nothing of tokens, language models or 
 
 from __future__ import annotations
 
+from latentprobe.learn.baselines import SideBySide
 from latentprobe.learn.calibration import Calibration, calibrate
 from latentprobe.learn.conditions import Condition, conditions
 from latentprobe.learn.curves import along, k_sparse_representations
@@ -34,6 +35,7 @@ __all__ = [
     "FittedProbe",
     "Recipe",
     "Representation",
+    "SideBySide",
     "Split",
     "along",
     "calibrate",

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from latentprobe.corpus import Target
 from latentprobe.learn.logistic import Matrix, fit_path
 
-__all__ = ["ROW_LENGTH", "Scaling", "Transform", "binarized", "columns_of", "fit_transform", "mean_difference"]
+__all__ = [
+    "ROW_LENGTH", "Scaling", "Transform", "binarized", "columns_of", "fit_transform", "mean_difference", "scaled_rows",
+]  # fmt: skip
 
 ROW_LENGTH = 16.0
 """Root mean square length of the scaled training rows, the same for every representation. A value of C then means the
@@ -135,6 +137,13 @@ def _selected(values: Matrix, target: Target, scaling: Scaling, selection: str) 
         return _largest(mean_difference(values, target), k)
     rows = _brought_to_scale(values, scaling)
     return _largest(_by_weight(rows, target) if rule == "weight" else _by_entry(rows, target, k), k)
+
+
+def scaled_rows(rows: Matrix, scaling: Scaling) -> tuple[Matrix, Transform]:
+    """Scales alone, without a look at a label: as `fit_transform` with every column that varies."""
+    features = _varying(rows, centred=scaling == "standard")
+    transform = Transform(features, None, *_scales(columns_of(rows, features), scaling))
+    return transform.apply(rows), transform
 
 
 def _varying(rows: Matrix, *, centred: bool) -> NDArray[np.int64]:

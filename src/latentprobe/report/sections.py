@@ -35,7 +35,10 @@ _FAMILIES = {
     "tfidf": "Word counts (TF-IDF)",
     "majority": "Most frequent class",
     "length": "Text length",
-    "random": "Random features",
+    "prompted": "Hidden states after the question",
+    "pca": "Principal components",
+    "both": "SAE features and hidden states",
+    "random": "Untrained SAE",
 }
 
 
@@ -118,6 +121,9 @@ def _line(row: Row, results: Section, scale: Scale, *, several_models: bool) -> 
     kind = wording.family(row)
     details = [
         row["model"] if several_models else None,
+        f"{'in place of' if kind == 'random' else 'with'} {wording.sae_name(row)}"
+        if kind in ("random", "both")
+        else None,
         None if row.get("selection") in (None, "all") else f"selection {row['selection']}",
         f"C = {row['C']:g}" if row.get("C") is not None else None,
     ]
@@ -196,10 +202,11 @@ def _place(pooling: str, rows: Sequence[Row], scale: Scale, reference: Row | Non
 def differences(run: RunFiles) -> Section | None:
     """The chosen row minus each baseline, on the same test rows, with p values corrected for there being several."""
     results = run.results
-    found = results.get("differences") or []
+    by_name = {row["name"]: row for row in results["rows"] if row["kind"] == "baseline"}
+    hidden = by_name.keys() - {row["name"] for row in wording.main_rows(list(by_name.values()))}
+    found = [one for one in results.get("differences") or [] if one["baseline"] not in hidden]
     if not found:
         return None
-    by_name = {row["name"]: row for row in results["rows"] if row["kind"] == "baseline"}
     shown = [one for one in found if abs(one["value"]) <= REACH] or found
     scale = scale_for([0.0, *(one[key] for one in shown for key in ("low", "high"))], bounds=(-1, 1))
     lines = []
@@ -220,7 +227,7 @@ def differences(run: RunFiles) -> Section | None:
             }
         )
     scale_axis = axis(scale, signed=True, decimals=_decimals(scale))
-    return {"lines": lines, "axis": scale_axis, "agreement": agreement(run)}
+    return {"lines": lines, "axis": scale_axis, "hidden": len(hidden), "agreement": agreement(run)}
 
 
 def agreement(run: RunFiles) -> list[tuple[str, int]] | None:
