@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from latentprobe.cli import bench, demo, explain, extract, fit, predict, report, run, saes
+from latentprobe.cli import bench, demo, explain, extract, fit, lab, predict, report, run, saes
 from latentprobe.errors import LatentprobeError
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ for verb in (
     explain.explain,
     report.report,
     bench.bench,
+    lab.lab,
 ):
     app.command()(verb)
 app.add_typer(saes.app, name="saes")
