@@ -3,8 +3,8 @@
     python scripts/run_results.py [NAME ...]      NAME: demo, lab, surge_toxicity, xstest, davidson, banking77
 
 Each runs in a process of its own with an empty store, so that its seconds and its peak memory are its own; the second
-run shows what the store saves. Of the demo, what it prints is kept, and of the laboratory its figures. All others need the folder `shared` beside the
-checkout. Afterwards `make docs` brings the figures into the documents.
+run shows what the store saves. Of the demo, what it prints is kept, and of the laboratory its figures. All others
+need the folder `shared` beside the checkout. Afterwards `make docs` brings the figures into the documents.
 """
 
 from __future__ import annotations

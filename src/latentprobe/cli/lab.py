@@ -27,10 +27,10 @@ def lab(
 
     from latentprobe.cli.progress import terminal
     from latentprobe.experiment.lab import run_lab, write_lab
-    from latentprobe.files import require_writable
+    from latentprobe.experiment.places import require_folder
 
     if out is not None:
-        require_writable(out)
+        require_folder(out, "lab.json")
     with terminal() as reporter:
         results = run_lab([] if name is None else [name], reporter=reporter)
     if out is not None:

@@ -15,12 +15,18 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from latentprobe.experiment.places import require_folder
 from latentprobe.files import atomic_folder, write_json, write_text
 from latentprobe.report import wording
 from latentprobe.report.charts import Kind, Mark, Scale, axis, scale_for, sign, track
 
 __all__ = ["lab_page", "write_lab"]
 
+#: Beyond the report's style: room for the names of figures, and on a phone each name before its figure.
+WIDER = """
+@media (min-width: 46rem) { .lab .line { grid-template-columns: minmax(0, 15rem) minmax(0, 1fr) 12.5rem; } }
+@media (max-width: 46rem) { .lab .line .who { grid-area: 1 / 1; } }
+"""
 #: An outcome as it is said.
 _OUTCOMES = {"holds": "holds", "level": "no difference", "reversed": "turned around", "unclear": "cannot be told"}
 
@@ -33,8 +39,9 @@ def write_lab(results: Mapping[str, Any], out: Path) -> Path:
         out: the folder, made or replaced as a whole: lab.json and lab.html.
 
     Raises:
-        OutputError: it cannot be written there.
+        OutputError: it cannot be written there, or holds other files.
     """
+    require_folder(Path(out), "lab.json")
     with atomic_folder(out) as folder:
         write_json(folder / "lab.json", results)
         write_text(folder / "lab.html", lab_page(results))
@@ -43,7 +50,7 @@ def write_lab(results: Mapping[str, Any], out: Path) -> Path:
 
 def lab_page(results: Mapping[str, Any]) -> str:
     """The page, as HTML."""
-    style = (resources.files("latentprobe.report") / "templates" / "report.css").read_text(encoding="utf-8")
+    style = (resources.files("latentprobe.report") / "templates" / "report.css").read_text(encoding="utf-8") + WIDER
     digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
     environment = Environment(
