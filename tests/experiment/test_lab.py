@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +180,23 @@ def test_a_claim_that_does_not_come_out_as_planted_says_so() -> None:
 def test_the_same_worlds_give_the_same_bytes(small: None) -> None:
     one, again = (json.dumps(run_lab(["small"], seeds=2)) for _ in range(2))
     assert one == again
+
+
+@pytest.mark.slow
+def test_the_number_of_threads_changes_nothing() -> None:
+    code = (
+        "import json; from latentprobe.experiment.lab import run_lab; print(json.dumps(run_lab(['dilution'], seeds=2)))"
+    )
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads},
+            stdout=subprocess.PIPE,
+            check=True,
+        ).stdout
+        for threads in ("1", "2")
+    ]
+    assert said[0] == said[1] != b""
 
 
 def test_an_unknown_claim_is_refused_with_the_nearest_one() -> None:

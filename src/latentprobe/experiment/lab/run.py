@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
 from latentprobe.errors import SpecError, nearest
 from latentprobe.experiment.environment import Reporter, Silent
 from latentprobe.experiment.lab.claims import CLAIMS, Case, Claim
@@ -54,7 +56,9 @@ def run_lab(names: Sequence[str] = (), *, seeds: int = SEEDS, reporter: Reporter
         for case in claim.cases:
             measured = []
             for seed in range(seeds):
-                measured.append(claim.measure(case.world, claim.rows, seed))
+                # One thread: sums in another order would give other last digits, and a few other predictions.
+                with threadpool_limits(limits=1):
+                    measured.append(claim.measure(case.world, claim.rows, seed))
                 done += 1
                 reporter.progress("worlds", done, total)
             figures.append(measured)
