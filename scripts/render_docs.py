@@ -3,16 +3,18 @@
     python scripts/render_docs.py            write what is out of date
     python scripts/render_docs.py --check    write nothing; exit 1 if anything is out of date
 
-Whole pages: docs/cli.md, docs/spec.md, docs/api.md, docs/results.md. Blocks between markers such as
+Whole pages: docs/cli.md, docs/spec.md, docs/api.md, docs/results.md, docs/lab.md. Blocks between markers such as
 ``<!-- results -->`` and ``<!-- /results -->``: README.md. What depends on results/ is left as it is where those files
 are missing.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
+from render_lab import lab_page
 from render_reference import api_page, cli_page, spec_page
 from render_results import demo_block, read_results, results_block, results_page, saes_block
 
@@ -27,6 +29,9 @@ def pages() -> dict[Path, str]:
     if measured:
         written["results.md"] = results_page(measured)
         blocks["results"] = results_block(measured)
+    laboratory = ROOT / "results" / "lab.json"
+    if laboratory.is_file():
+        written["lab.md"] = lab_page(json.loads(laboratory.read_text(encoding="utf-8")))
     demo = ROOT / "results" / "demo.txt"
     if demo.is_file():
         blocks["demo"] = demo_block(demo.read_text(encoding="utf-8"))

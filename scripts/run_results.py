@@ -1,10 +1,10 @@
 """Run the specs whose figures the documents show, twice each, and keep what they gave under results/.
 
-    python scripts/run_results.py [NAME ...]      NAME: demo, surge_toxicity, xstest, davidson, banking77
+    python scripts/run_results.py [NAME ...]      NAME: demo, lab, surge_toxicity, xstest, davidson, banking77
 
 Each runs in a process of its own with an empty store, so that its seconds and its peak memory are its own; the second
-run shows what the store saves. Of the demo, what it prints is kept. All others need the folder `shared` beside the
-checkout. Afterwards `make docs` brings the figures into the documents.
+run shows what the store saves. Of the demo, what it prints is kept, and of the laboratory its figures. All others
+need the folder `shared` beside the checkout. Afterwards `make docs` brings the figures into the documents.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMES = ("demo", "surge_toxicity", "xstest", "davidson", "banking77")
+NAMES = ("demo", "lab", "surge_toxicity", "xstest", "davidson", "banking77")
 
 
 def timed(command: list[str], log: Path) -> tuple[float, float]:
@@ -86,11 +86,23 @@ def keep_demo() -> None:
     print(f"demo {time.perf_counter() - start:.1f} s")
 
 
+def keep_lab() -> None:
+    """What `latentprobe lab --json` prints, as results/lab.json."""
+    command = [sys.executable, "-m", "latentprobe", "lab", "--json"]
+    start = time.perf_counter()
+    done = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", check=True)
+    (ROOT / "results" / "lab.json").write_text(done.stdout, encoding="utf-8")
+    print(f"lab {time.perf_counter() - start:.1f} s")
+
+
 def main() -> None:
     """Measure the named specs, or all."""
     for name in sys.argv[1:] or NAMES:
         if name == "demo":
             keep_demo()
+            continue
+        if name == "lab":
+            keep_lab()
             continue
         results = measure(name)
         path = ROOT / "results" / f"{name}.json"

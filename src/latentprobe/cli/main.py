@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from latentprobe.cli import bench, demo, explain, extract, fit, predict, recommend, report, run, saes
+from latentprobe.cli import bench, demo, explain, extract, fit, lab, predict, recommend, report, run, saes
 from latentprobe.errors import LatentprobeError
 
 app = typer.Typer(
@@ -32,6 +32,7 @@ for verb in (
     report.report,
     recommend.recommend,
     bench.bench,
+    lab.lab,
 ):
     app.command()(verb)
 app.add_typer(saes.app, name="saes")

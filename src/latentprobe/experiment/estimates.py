@@ -74,7 +74,7 @@ def estimate_extraction(
     return _known(missing, corpus, {sae.reference: sae for sae in saes})
 
 
-def _as_large(source: PlannedSource, device: str) -> SAE | None:
+def _as_large(source: PlannedSource, device: Any) -> SAE | None:
     """The encoder of a source; of a random one that of the SAE whose width and L0 it will have."""
     sae = source.sae.of if isinstance(source.sae, RandomSAE) else source.sae
     return sae and sae.to(device)
