@@ -20,6 +20,9 @@ class ProbeSpec(Frozen):
     """Inverse regularization strengths; one is chosen on inner folds, for every representation from the same grid."""
     class_weight: Literal["balanced", "none"] = "balanced"
     """`balanced`: every class weighs the same in the fit."""
+    also: Annotated[tuple[Literal["tree", "boosting", "centroid", "l1_path"], ...], Unique] = ()
+    """Other classifiers on the rows that were chosen, beside the linear one: decision tree, gradient boosting, nearest
+    (shrunken) centroid, and a linear model along the path of an L1 penalty."""
 
 
 class EvaluateSpec(Frozen):
@@ -31,6 +34,11 @@ class EvaluateSpec(Frozen):
     """Seed of the split, the folds, the probes and the bootstrap."""
     bootstrap: Annotated[int, Field(ge=100, le=100_000)] = 1000
     """Resamples of the test rows behind each interval."""
+    scheme: Literal["holdout", "nested"] = "holdout"
+    """`holdout`: one test part. `nested`: besides, each of `folds` outer folds is the test part once, and everything
+    is chosen anew on the others."""
+    repeats: Annotated[int, Field(ge=1, le=100)] = 1
+    """How often the whole procedure is done, each time with the next seed: test parts drawn, or sets of outer folds."""
     metric: Literal["macro_f1"] = "macro_f1"
     """What the choice is made by."""
 
@@ -67,4 +75,14 @@ class ExperimentSpec(Frozen):
         places = [(b.model, layer, b.hook, b.selected) for b in self.backbones for layer in b.layers]
         if len(set(places)) != len(places):
             raise ValueError("the same model, layer, hook and tokens stand in two backbones; merge them")
+        return self
+
+    @model_validator(mode="after")
+    def _test_parts_are_drawn(self) -> ExperimentSpec:
+        """Further test parts can only be drawn where the first one is."""
+        if not isinstance(self.data.test, float) and (self.evaluate.repeats > 1 or self.evaluate.scheme == "nested"):
+            raise ValueError(
+                "the data give the test part, so no other can be drawn; "
+                "leave out evaluate.scheme and evaluate.repeats, or give data.test as a share"
+            )
         return self
