@@ -15,7 +15,8 @@ from latentprobe.corpus import normalized, read_corpus
 from latentprobe.corpus.near_copies import clusters_of, grams, jaccard
 from latentprobe.errors import CorpusError
 
-WORDS = "alpha bravo charlie delta echo foxtrot golf hotel india juliett kilo lima mike november oscar papa".split()
+WORDS = ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliett", "kilo", "lima"]
+WORDS += ["mike", "november", "oscar", "papa"]
 
 
 def sentences(n: int, seed: int = 0) -> list[str]:

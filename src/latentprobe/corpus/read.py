@@ -14,8 +14,8 @@ from latentprobe.config import ColumnTest, DataSpec, FileTest
 from latentprobe.corpus.corpus import Corpus
 from latentprobe.corpus.image_rows import COLUMN, image_folder, image_table
 from latentprobe.corpus.images import ImageFile, notes_on
-from latentprobe.corpus.near_copies import clusters_of
 from latentprobe.corpus.names import groups_of, ids_of, numbered, require_unique
+from latentprobe.corpus.near_copies import clusters_of
 from latentprobe.corpus.sources import read_lines, read_table
 from latentprobe.corpus.split import absent_from_test, marked, require_rows_for_folds, without_leaks
 from latentprobe.corpus.table import Table, no_rows
@@ -172,6 +172,7 @@ def _checked(
         notes += more
     given_test = rows.given_test
     if given_test is not None:
+        before = int(given_test.sum())
         given_test, more = without_leaks(
             given_test,
             ids=ids,
@@ -181,7 +182,7 @@ def _checked(
             groups=groups,
             on_leak=on_leak,
         )
-        moved = int(np.sum(given_test) - np.sum(rows.given_test))
+        moved = int(given_test.sum()) - before
         notes += more + absent_from_test(target, given_test)
     require_rows_for_folds(target, given_test, share=share, folds=folds)
     columns = {column: tuple(_word(value) for value in values) for column, values in rows.columns.items()}

@@ -50,8 +50,9 @@ def without_leaks(
     """A given test part, [n], that shares no text or image and no group with the other, and what was done for it.
 
     Rows with the same value in ``copies`` hold the same text or image, as ``what`` says, and with the same value in
-    ``near`` nearly the same; empty texts are no copies of each other. With ``move``, a training row goes to the test side if its text or its group stands there, and then so
-    does what shares a text or group with that row, until nothing is left to move.
+    ``near`` nearly the same; empty texts are no copies of each other. With ``move``, a training row goes to the test
+    side if its text or its group stands there, and then so does what shares a text or group with that row, until
+    nothing is left to move.
 
     Raises:
         CorpusError: something stands on both sides and ``on_leak`` is ``refuse``.

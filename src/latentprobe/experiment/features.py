@@ -14,7 +14,7 @@ from latentprobe.errors import SpecError
 from latentprobe.experiment.environment import Reporter, Silent
 from latentprobe.experiment.places import require_room
 from latentprobe.experiment.representations import representations
-from latentprobe.store import FeatureStore, default_store
+from latentprobe.store import FeatureStore, OutcomeStore, default_store
 
 __all__ = ["Plan", "extract_features", "plan"]
 
@@ -37,6 +37,11 @@ class Plan:
     def all_sources(self) -> list[PlannedSource]:
         """The sources of all backbones."""
         return [source for own in self.sources for source in own]
+
+    @property
+    def outcomes(self) -> OutcomeStore:
+        """Where fits are kept, beside the features."""
+        return OutcomeStore(self.store.root / "outcomes")
 
     def extract(self, reporter: Reporter) -> int:
         """Compute what the store does not have; the number of rows that went through a model."""
@@ -100,7 +105,9 @@ def plan(spec: ExperimentSpec, store: Path | None = None) -> dict[str, Any]:
     planned = make_plan(spec, store)
     rows = representations(spec, planned.all_sources, planned.corpus, planned.store)
     missing = [source for source in planned.all_sources if source.fingerprint not in planned.store]
-    fits = len(rows) * (len(spec.probe.C) * spec.evaluate.folds + 1)
+    how = spec.evaluate
+    further = how.repeats * how.folds if how.scheme == "nested" else how.repeats - 1
+    fits = len(rows) * (len(spec.probe.C) * how.folds + 1) * (1 + further)
     return {
         "name": spec.name,
         "rows": len(planned.corpus),
