@@ -239,37 +239,39 @@ def _prepared(rows: Any, target: Target, recipe: Recipe, selection: str) -> _Pre
 def _decisions(
     kind: Kind, setting: Mapping[str, Any], columns: Matrix, target: Target, other: Matrix, spec: ProbeSpec
 ) -> NDArray[np.float64]:
-    """Decision values on other rows, [n, K], of a model fitted on these: log odds, or logarithms of probabilities."""
+    """Decision values on other rows, [n, K], of a model fitted on these."""
     fit, held = _dense(columns), _dense(other)
     if target.kind == "multilabel":
         answers = []
         for label in target.y.T:
             known = ~np.isnan(label)
-            answers.append(_probabilities(kind, setting, fit[known], label[known].astype(np.int64), held, spec)[:, 1])
-        chance = np.column_stack(answers)
-        return np.asarray(np.log(chance) - np.log1p(-chance))
-    chance = _probabilities(kind, setting, fit, target.y, held, spec)
-    if target.kind == "multiclass":
-        return np.asarray(np.log(chance))
-    return np.asarray(np.log(chance[:, 1:]) - np.log(chance[:, :1]))
+            answers.append(_decision(kind, setting, fit[known], label[known].astype(np.int64), held, spec))
+        return np.hstack(answers)
+    return _decision(kind, setting, fit, target.y, held, spec)
 
 
 def _dense(rows: Matrix) -> NDArray[np.float32]:
     return np.asarray(rows.toarray() if sp.issparse(rows) else rows, dtype=np.float32)
 
 
-def _probabilities(
+def _decision(
     kind: Kind, setting: Mapping[str, Any], fit: Any, codes: NDArray[np.int64], held: Any, spec: ProbeSpec
 ) -> NDArray[np.float64]:
+    """Decision values, [n, K] with K = 1 for two classes; of a model without any, the logarithms of its probabilities,
+    or their odds."""
     model = _model(kind, setting, int(codes.max()) + 1, spec) if fit.shape[1] else DummyClassifier(strategy="prior")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
         # A column without spread inside the classes is what one hopes for, not what one warns of.
         warnings.filterwarnings("ignore", message="self.within_class_std_dev_", category=UserWarning)
         model.fit(fit, codes)
     if kind == "centroid" and not np.isfinite(getattr(model, "centroids_", 0)).all():
         # Where most columns have no spread inside the classes, there is no unit to shrink by.
-        return _probabilities(kind, {"shrink_threshold": None}, fit, codes, held, spec)
-    return np.clip(np.asarray(model.predict_proba(held), dtype=np.float64), _SURE, 1 - _SURE)
+        return _decision(kind, {"shrink_threshold": None}, fit, codes, held, spec)
+    if hasattr(model, "decision_function"):
+        values = np.asarray(model.decision_function(held), dtype=np.float64)
+        return values.reshape(len(held), -1)
+    logs = np.log(np.clip(np.asarray(model.predict_proba(held), dtype=np.float64), _SURE, 1 - _SURE))
+    return logs[:, 1:] - logs[:, :1] if logs.shape[1] == 2 else logs
 
 
 def _model(kind: Kind, setting: Mapping[str, Any], n_classes: int, spec: ProbeSpec) -> Any:
