@@ -130,6 +130,7 @@ def _by(plan: Plan, parts: Split, evaluation: Evaluation) -> dict[str, Any] | No
         scores = [
             {"name": evaluation.rows[index]["name"], "role": roles.get(index, "baseline"), **of_it}
             for index, of_it in one["scores"].items()
+            if one["values"]
         ]
         found[column] = one | {"scores": scores}
     return found

@@ -164,7 +164,7 @@ def corrected_t(differences: NDArray[Any], ratio: float, *, level: float = 0.95)
         differences: one a split, [J], J at least 2.
         ratio: rows tested on for each row trained on.
 
-    >>> found = corrected_t(np.array([0.02, 0.04, 0.03]), 0.25)
+    >>> found = corrected_t(np.array([0.02, 0.04, 0.03, 0.03]), 0.25)
     >>> round(found["mean"], 3), found["low"] < 0 < found["high"]
     (0.03, False)
     """
