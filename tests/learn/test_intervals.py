@@ -6,10 +6,11 @@ import time
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import f1_score
 
 from latentprobe.corpus import Target
-from latentprobe.learn.intervals import bootstrap_macro_f1, holm, interval, paired_difference
+from latentprobe.learn.intervals import bootstrap_macro_f1, effect_size, holm, interval, paired_difference
 from latentprobe.learn.metrics import macro_f1
 
 from .planted import labels, multilabel
@@ -125,3 +126,36 @@ def test_a_hundred_configurations_take_seconds() -> None:
     start = time.perf_counter()
     bootstrap_macro_f1(target, predictions, np.arange(3000), resamples=100, seed=0)
     assert time.perf_counter() - start < 3  # a tenth of the resamples; ten times that is still seconds
+
+
+def test_the_effect_size_counts_the_rows_on_which_one_alone_is_right() -> None:
+    target = Target("binary", ("no", "yes"), np.array([0] * 10))
+    first, second = np.array([0] * 8 + [1, 1]), np.array([0] * 4 + [1] * 5 + [0])
+    found = effect_size(target, first, second, np.arange(10))
+    assert (found.wins, found.losses) == (4, 1)  # row 8 is wrong in both
+    share = binomtest(4, 5)
+    assert found.value == pytest.approx(0.3)
+    assert (found.low, found.high) == pytest.approx(
+        (share.proportion_ci(0.95).low - 0.5, share.proportion_ci(0.95).high - 0.5)
+    )
+
+
+def test_a_group_is_won_once_however_many_rows_it_has() -> None:
+    target = Target("binary", ("no", "yes"), np.array([0] * 12))
+    first, second = np.array([0] * 10 + [1, 1]), np.array([1] * 10 + [0, 1])
+    units = np.array([0] * 10 + [1, 1])
+    found = effect_size(target, first, second, units)
+    assert (found.wins, found.losses, found.value) == (1, 1, 0.0)
+
+
+def test_several_labels_count_each_answer_and_missing_ones_not() -> None:
+    target = Target("multilabel", ("a", "b", "c"), np.array([[1, 0, np.nan], [0, 0, 1]]))
+    first, second = np.array([[1, 0, 1], [1, 1, 1]]), np.array([[1, 1, 0], [0, 1, 1]])
+    found = effect_size(target, first, second, np.arange(2))
+    assert (found.wins, found.losses) == (1, 1)
+
+
+def test_the_effect_of_equal_predictions_is_undefined() -> None:
+    target = labels(20)
+    found = effect_size(target, target.y, target.y, np.arange(20))
+    assert (found.wins, found.losses, found.value, found.low) == (0, 0, None, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from latentprobe.corpus import Corpus, Target, corpus_from
 from latentprobe.errors import CorpusError
 from latentprobe.learn import inner_folds, split, units_of
+from latentprobe.learn.splits import outer_folds
 
 from .planted import labels, multilabel
 
@@ -151,3 +153,48 @@ def test_inner_folds_of_a_multi_label_task_have_every_answer_to_fit(recwarn: pyt
     for fit, _ in inner_folds(target, np.arange(120), 5, seed=0):
         assert min(target.counts(fit).values()) > 0
     assert not recwarn
+
+
+def _with_near_copies(n: int = 200, every: int = 10, groups: list[str] | None = None) -> tuple[Corpus, Corpus]:
+    """The same corpus without and with near-copies known: each tenth row is near the row before it."""
+    plain = corpus_from([f"text {i}" for i in range(n)], ["a", "b"] * (n // 2), groups=groups)
+    near = tuple(f"text {i - 1 if i % every == 1 else i}" for i in range(n))
+    return plain, replace(plain, near=near)
+
+
+def test_near_copies_are_one_unit() -> None:
+    plain, near = _with_near_copies()
+    assert len(set(units_of(plain))) == 200 and len(set(units_of(near))) == 180
+    assert units_of(near)[10] == units_of(near)[11] != units_of(near)[12]
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("grouped", [False, True])
+def test_near_copies_on_both_sides_go_to_train_and_the_test_part_stays_a_subset(seed: int, grouped: bool) -> None:
+    plain, near = _with_near_copies(groups=[f"g{i // 3}" for i in range(200)] if grouped else None)
+    drawn, kept = split(plain, test=0.3, seed=seed), split(near, test=0.3, seed=seed)
+    assert set(kept.test) < set(drawn.test)
+    assert kept.moved == len(drawn.test) - len(kept.test) > 0
+    units = units_of(near)
+    assert not set(units[kept.train]) & set(units[kept.test])
+    # Nothing is moved without need: what left the test part has a near-copy that was never in it.
+    for row in set(drawn.test) - set(kept.test):
+        assert set(np.flatnonzero(units == units[row])) & set(drawn.train)
+
+
+def test_near_copies_that_leave_a_class_untested_are_refused_with_the_way_out() -> None:
+    plain = corpus_from([f"text {i}" for i in range(100)], ["a", "b"] * 50)
+    one = replace(plain, near=tuple("b" if i % 2 else f"text {i}" for i in range(100)))
+    with pytest.raises(CorpusError, match="'b'") as error:
+        split(one, test=0.2, seed=0)
+    assert "near_duplicates: null" in error.value.fix
+
+
+def test_outer_folds_test_each_row_once_and_keep_units_whole() -> None:
+    _, near = _with_near_copies()
+    units = units_of(near)
+    parts = outer_folds(near, units, folds=4, seed=0)
+    assert sorted(np.concatenate([one.test for one in parts])) == list(range(200))
+    for one in parts:
+        assert sorted([*one.train, *one.test]) == list(range(200))
+        assert not set(units[one.train]) & set(units[one.test])

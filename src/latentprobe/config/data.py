@@ -52,7 +52,11 @@ class DataSpec(Frozen):
     test: Annotated[float, Field(gt=0, lt=1)] | FileTest | ColumnTest = 0.2
     """Share of rows to test on; or where the given test part is."""
     on_leak: Literal["refuse", "move"] = "refuse"
-    """When a text or group is on both sides of a given split: refuse, or move its training copies to the test side."""
+    """When a text, a near-copy of it or a group is on both sides of a given split: refuse, or move its training copies
+    to the test side."""
+    near_duplicates: Annotated[float, Field(ge=0.5, le=1)] | None = 0.8
+    """Texts with at least this share of their character 5-grams in common (Jaccard) stand on one side of every split;
+    null: only copies do."""
 
     @model_validator(mode="before")
     @classmethod

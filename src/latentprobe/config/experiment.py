@@ -23,6 +23,9 @@ class ProbeSpec(Frozen):
     """Inverse regularization strengths; one is chosen on inner folds, for every representation from the same grid."""
     class_weight: Literal["balanced", "none"] = "balanced"
     """`balanced`: every class weighs the same in the fit."""
+    also: Annotated[tuple[Literal["tree", "boosting", "centroid", "l1_path"], ...], Unique] = ()
+    """Other classifiers on the rows that were chosen, beside the linear one: decision tree, gradient boosting, nearest
+    (shrunken) centroid, and a linear model along the path of an L1 penalty."""
 
 
 class EvaluateSpec(Frozen):
@@ -34,6 +37,11 @@ class EvaluateSpec(Frozen):
     """Seed of the split, the folds, the probes and the bootstrap."""
     bootstrap: Annotated[int, Field(ge=100, le=100_000)] = 1000
     """Resamples of the test rows behind each interval."""
+    scheme: Literal["holdout", "nested"] = "holdout"
+    """`holdout`: one test part. `nested`: besides, each of `folds` outer folds is the test part once, and everything
+    is chosen anew on the others."""
+    repeats: Annotated[int, Field(ge=1, le=100)] = 1
+    """How often the whole procedure is done, each time with the next seed: test parts drawn, or sets of outer folds."""
     metric: Literal["macro_f1"] = "macro_f1"
     """What the choice is made by."""
 
@@ -96,3 +104,13 @@ class ExperimentSpec(Frozen):
         named = [name for name in self.baselines if name.startswith("pca")]
         named += self.selection if "pca" in named else ()
         return tuple(sorted({int(size[1]) for name in named if (size := re.fullmatch(r"(?:pca|top)(\d+)", name))}))
+
+    @model_validator(mode="after")
+    def _test_parts_are_drawn(self) -> ExperimentSpec:
+        """Further test parts can only be drawn where the first one is."""
+        if not isinstance(self.data.test, float) and (self.evaluate.repeats > 1 or self.evaluate.scheme == "nested"):
+            raise ValueError(
+                "the data give the test part, so no other can be drawn; "
+                "leave out evaluate.scheme and evaluate.repeats, or give data.test as a share"
+            )
+        return self

@@ -31,6 +31,8 @@ class Corpus:
         notes: sentences on what was kept, moved or changed, for the report.
         images: one a row, where the rows are images; else None.
         columns: further columns that the spec names, one value a row; a missing one is the empty string.
+        near: the cluster of near-copies that each row belongs to, by name; None where they were not looked for.
+        moved_to_test: training rows of a given split that were moved to its test side.
     """
 
     name: str
@@ -42,6 +44,8 @@ class Corpus:
     notes: tuple[str, ...]
     images: tuple[ImageFile, ...] | None = None
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    near: tuple[str, ...] | None = None
+    moved_to_test: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)

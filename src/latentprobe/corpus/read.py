@@ -15,6 +15,7 @@ from latentprobe.corpus.corpus import Corpus
 from latentprobe.corpus.image_rows import COLUMN, image_folder, image_table
 from latentprobe.corpus.images import ImageFile, check_images, notes_on
 from latentprobe.corpus.names import groups_of, ids_of, numbered, require_unique
+from latentprobe.corpus.near_copies import clusters_of
 from latentprobe.corpus.sources import read_lines, read_table
 from latentprobe.corpus.split import absent_from_test, marked, require_rows_for_folds, without_leaks
 from latentprobe.corpus.table import Table, no_rows
@@ -36,6 +37,8 @@ class _Rows:
     text_column: str = "texts"
     group_column: str = "groups"
     columns: Mapping[str, Sequence[object]] = field(default_factory=dict)
+    near_duplicates: float | None = None
+    """Share of 5-grams in common from which texts are near-copies; None: not looked for."""
 
 
 def read_corpus(data: DataSpec, *, folds: int = 2) -> Corpus:
@@ -72,6 +75,7 @@ def read_corpus(data: DataSpec, *, folds: int = 2) -> Corpus:
         text_column=_content_column(data),
         group_column=data.group or "",
         columns={column: table.columns[column] for column in data.by},
+        near_duplicates=data.near_duplicates,
     )
     share = data.test if isinstance(data.test, float) else 0.0
     return _checked(rows, _name(data.path), data.positive, folds=folds, share=share, on_leak=data.on_leak)
@@ -172,24 +176,31 @@ def _checked(
     target = target_of(rows.labels, ids, positive=positive)
     if target.kind == "multilabel" and (unlabelled := int(np.isnan(target.y).all(axis=1).sum())):
         notes.append(f"Rows without any label, left out of fit and score: {unlabelled:,}.")
-    groups = None
+    copies = [image.pixels_sha256 for image in images] if images else [normalized(text) for text in texts]
+    near = None
+    if images is None and rows.near_duplicates is not None:
+        near = tuple(clusters_of(copies, rows.near_duplicates))
+    groups, moved = None, 0
     if rows.groups is not None:
         groups, more = groups_of(rows.groups, ids, column=rows.group_column)
         notes += more
     given_test = rows.given_test
     if given_test is not None:
+        before = int(given_test.sum())
         given_test, more = without_leaks(
             given_test,
             ids=ids,
-            copies=[image.pixels_sha256 for image in images] if images else [normalized(text) for text in texts],
+            copies=copies,
             what="image" if images else "text",
+            near=near,
             groups=groups,
             on_leak=on_leak,
         )
+        moved = int(given_test.sum()) - before
         notes += more + absent_from_test(target, given_test)
     require_rows_for_folds(target, given_test, share=share, folds=folds)
     columns = {column: tuple(_word(value) for value in values) for column, values in rows.columns.items()}
-    return Corpus(name, ids, texts, target, groups, given_test, tuple(notes), images, columns)
+    return Corpus(name, ids, texts, target, groups, given_test, tuple(notes), images, columns, near, moved)
 
 
 def _word(value: object) -> str:

@@ -16,6 +16,8 @@ from latentprobe.corpus.target import Target
 from latentprobe.corpus.wording import counted, listed
 from latentprobe.errors import CorpusError, nearest
 
+_NEAR = "near-copy"
+
 
 def marked(values: Sequence[object], ids: Sequence[str], *, column: str, value: str) -> NDArray[np.bool_]:
     """True, [n], on the rows that a column marks as test rows; rows where it is empty train.
@@ -41,52 +43,65 @@ def without_leaks(
     ids: Sequence[str],
     copies: Sequence[str],
     what: str = "text",
+    near: Sequence[str] | None = None,
     groups: Sequence[str] | None,
     on_leak: Literal["refuse", "move"],
 ) -> tuple[NDArray[np.bool_], list[str]]:
     """A given test part, [n], that shares no text or image and no group with the other, and what was done for it.
 
-    Rows with the same value in ``copies`` hold the same text or image, as ``what`` says; empty texts are no copies of
-    each other. With ``move``, a training row goes to the test side if its text or its group stands there, and then so
-    does what shares a text or group with that row, until nothing is left to move.
+    Rows with the same value in ``copies`` hold the same text or image, as ``what`` says, and with the same value in
+    ``near`` nearly the same; empty texts are no copies of each other. With ``move``, a training row goes to the test
+    side if its text or its group stands there, and then so does what shares a text or group with that row, until
+    nothing is left to move.
 
     Raises:
         CorpusError: something stands on both sides and ``on_leak`` is ``refuse``.
     """
     keys: dict[str, Sequence[str]] = {what: copies}
+    if near is not None:
+        keys[_NEAR] = near
     if groups is not None:
         keys["group"] = groups
     if on_leak == "refuse":
         _refuse(keys, test, ids)
-    settled = test
-    while (leaking := _leaking(keys, settled)).any():
-        settled = settled | leaking
+    settled, reasons = test, set()
+    while leaks := _leaks(keys, settled):
+        reasons |= set(leaks)
+        settled = settled | np.any(list(leaks.values()), axis=0)
     moved = int(settled.sum() - test.sum())
     if not moved:
         return test, []
-    shared = " or ".join(keys)
+    shared = " or ".join(what for what in keys if what in reasons)
     return settled, [f"{counted(moved, 'training row')} moved to the test side, where the same {shared} stands."]
+
+
+def _leaks(keys: Mapping[str, Sequence[str]], test: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:
+    """Reason -> training rows, [n], that leak for it and for none before it; without reasons that take no row."""
+    found: dict[str, NDArray[np.bool_]] = {}
+    for what, values in keys.items():
+        rows = _leaking(values, test) & ~np.any([np.zeros_like(test), *found.values()], axis=0)
+        if rows.any():
+            found[what] = rows
+    return found
 
 
 def _refuse(keys: Mapping[str, Sequence[str]], test: NDArray[np.bool_], ids: Sequence[str]) -> None:
     for what, values in keys.items():
-        leaking = np.flatnonzero(_leaking({what: values}, test))
+        leaking = np.flatnonzero(_leaking(values, test))
         if len(leaking):
+            or_else = ", or let them stand with `near_duplicates: null`" if what == _NEAR else ""
             raise CorpusError(
                 f"the same {what} stands on both sides of the given split",
                 got=f"{counted(len(leaking), 'training row')} with a {what} of the test part: "
                 + listed(ids[int(row)] for row in leaking),
-                fix="`on_leak: move` takes those rows to the test side; or remove them from one side",
+                fix=f"`on_leak: move` takes those rows to the test side; or remove them from one side{or_else}",
             )
 
 
-def _leaking(keys: Mapping[str, Sequence[str]], test: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Training rows, [n], of which one key also stands on the test side."""
-    leaking = np.zeros_like(test)
-    for values in keys.values():
-        tested = {value for value, is_test in zip(values, test, strict=True) if is_test and value}
-        leaking |= np.array([value in tested for value in values], dtype=np.bool_)
-    return leaking & ~test
+def _leaking(values: Sequence[str], test: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Training rows, [n], whose value also stands on the test side."""
+    tested = {value for value, is_test in zip(values, test, strict=True) if is_test and value}
+    return np.array([value in tested for value in values], dtype=np.bool_) & ~test
 
 
 def absent_from_test(target: Target, test: NDArray[np.bool_]) -> list[str]:

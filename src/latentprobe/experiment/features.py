@@ -13,7 +13,7 @@ from latentprobe.encode.extract import PlannedSource, extract, plan_prompted, pl
 from latentprobe.errors import SpecError
 from latentprobe.experiment.environment import Reporter, Silent
 from latentprobe.experiment.places import require_room
-from latentprobe.store import FeatureStore, default_store
+from latentprobe.store import FeatureStore, OutcomeStore, default_store
 
 __all__ = ["Plan", "extract_features", "make_plan"]
 
@@ -47,6 +47,11 @@ class Plan:
     def all_sources(self) -> list[PlannedSource]:
         """The sources of all backbones."""
         return [source for _, own in self.passes for source in own]
+
+    @property
+    def outcomes(self) -> OutcomeStore:
+        """Where fits are kept, beside the features."""
+        return OutcomeStore(self.store.root / "outcomes")
 
     def extract(self, reporter: Reporter) -> int:
         """Compute what the store does not have; the number of rows that went through a model."""

@@ -5,10 +5,12 @@ Nothing here chooses anything: the selected row and the best baseline are settle
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from latentprobe.experiment.environment import Reporter
 from latentprobe.experiment.features import Plan
+from latentprobe.experiment.statistics import best_of_families
 from latentprobe.learn import (
     Evaluation,
     Representation,
@@ -20,7 +22,6 @@ from latentprobe.learn import (
     quiver,
     units_of,
 )
-from latentprobe.store import OutcomeStore
 
 __all__ = ["curves", "regimes"]
 
@@ -28,14 +29,15 @@ __all__ = ["curves", "regimes"]
 def curves(
     plan: Plan,
     parts: Split,
-    rows: list[Representation],
+    rows: Sequence[Representation],
     evaluation: Evaluation,
     jobs: int | None,
 ) -> dict[str, Any]:
     """The content of ``curves`` in results.json: along each setting, and k-sparse where the spec asks for it."""
     found: dict[str, Any] = along(evaluation.rows)
     if plan.spec.k_sparse:
-        chosen = [rows[index] for index in _best_of_kinds(rows, evaluation)]
+        best = (evaluation.selected, *best_of_families(rows, evaluation))
+        chosen = [rows[index] for index in best if index is not None]
         target = plan.corpus.target
         made, told = k_sparse_representations(chosen, plan.spec.k_sparse, n_classes=len(target.classes))
         scored = evaluate(
@@ -46,26 +48,15 @@ def curves(
             plan.spec.probe,
             plan.spec.evaluate,
             jobs=jobs,
-            memory=OutcomeStore(plan.store.root / "outcomes"),
+            memory=plan.outcomes,
         ).rows
         keys = ("kind", "n_features", "inner_macro_f1", "macro_f1", "low", "high")
         found["k_sparse"] = [point | {key: row[key] for key in keys} for point, row in zip(told, scored, strict=True)]
     return found
 
 
-def _best_of_kinds(rows: list[Representation], evaluation: Evaluation) -> list[int]:
-    """Positions of the selected row, and of the hidden state and the word counts that are best on inner folds."""
-    assert evaluation.selected is not None
-    best = [evaluation.selected]
-    for kinds in (("dense",), ("words", "characters")):
-        places = [index for index, row in enumerate(rows) if row.kind == "baseline" and row.features in kinds]
-        if places:
-            best.append(max(places, key=lambda index: (evaluation.rows[index]["inner_macro_f1"], -index)))
-    return best
-
-
 def regimes(
-    plan: Plan, parts: Split, rows: list[Representation], jobs: int | None, reporter: Reporter
+    plan: Plan, parts: Split, rows: Sequence[Representation], jobs: int | None, reporter: Reporter
 ) -> dict[str, Any] | None:
     """The content of ``regimes`` in results.json; None where the spec does not ask for them."""
     spec = plan.spec.regimes
@@ -81,7 +72,7 @@ def regimes(
         plan.spec.probe,
         settings,
         jobs=jobs,
-        memory=OutcomeStore(plan.store.root / "outcomes"),
+        memory=plan.outcomes,
         progress=lambda done, total: reporter.progress("regimes", done, total),
     )
     kinds = [row.kind for row in candidates]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from latentprobe.config import ExperimentSpec
+from latentprobe.config import EvaluateSpec, ExperimentSpec
 from latentprobe.encode.extract import PlannedSource
 from latentprobe.encode.known import Known, known_model, known_prompted, known_sae, known_sources, offline
 from latentprobe.encode.sae import SAE
@@ -53,7 +53,7 @@ def plan(spec: ExperimentSpec, store: Path | None = None) -> dict[str, Any]:
         "sources_to_extract": len(missing),
         "rows_through_a_model": len(planned.corpus) * len(estimates),
         "representations": len(rows),
-        "probe_fits": len(rows) * (len(spec.probe.C) * spec.evaluate.folds + 1),
+        "probe_fits": len(rows) * (len(spec.probe.C) * spec.evaluate.folds + 1) * _splits(spec.evaluate),
         "store": str(planned.store.root),
         "references": _described("model", models) + _described("sae", [sae for own in saes for sae in own]),
         "estimates": _summed(estimates),
@@ -76,6 +76,11 @@ def _planned(spec: ExperimentSpec, store: Path | None) -> Plan:
 def _references(sources: Sequence[PlannedSource]) -> list[str]:
     """The SAEs of one backbone."""
     return list(dict.fromkeys(source.sae.reference for source in sources if isinstance(source.sae, SAE)))
+
+
+def _splits(how: EvaluateSpec) -> int:
+    """How often all rows of the table are fitted."""
+    return 1 + (how.repeats * how.folds if how.scheme == "nested" else how.repeats - 1)
 
 
 def _described(kind: str, known: list[Known]) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,7 @@ def results_of(spec: ExperimentSpec, corpus: Corpus, parts: Split, evaluation: E
                 "baseline": rows[comparison.baseline]["name"],
                 **_difference(comparison.difference),
                 "p_holm": comparison.p_holm,
+                "effect": asdict(comparison.effect) | {"measure": "Cohen's g"},
             }
             for comparison in evaluation.comparisons
         ],

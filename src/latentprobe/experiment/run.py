@@ -6,6 +6,7 @@ interruption are in the store, and the same command goes on from there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,11 +25,13 @@ from latentprobe.experiment.further import curves, regimes
 from latentprobe.experiment.places import require_folder
 from latentprobe.experiment.representations import representations
 from latentprobe.experiment.results import METRICS, predictions_table, results_of
+from latentprobe.experiment.statistics import statistics_of
 from latentprobe.explain.evidence import class_evidence
 from latentprobe.files import atomic_folder, write_json, write_text
 from latentprobe.learn import Evaluation, Representation, Split, evaluate, split, units_of
+from latentprobe.learn.repeats import trials_of
 from latentprobe.report import write_report
-from latentprobe.store import OutcomeStore, SparseFeatures
+from latentprobe.store import SparseFeatures
 
 __all__ = ["RUN_FILES", "run_experiment"]
 
@@ -70,25 +73,29 @@ def run_experiment(
         plan = make_plan(spec, store)
         share = spec.data.test if isinstance(spec.data.test, float) else 0.0
         parts = split(plan.corpus, test=share, seed=spec.evaluate.seed)
+        trials = trials_of(plan.corpus, units_of(plan.corpus), spec.probe, spec.evaluate, test=share)
     with watch.stage("extract"):
         plan.extract(reporter)
     rows = representations(plan.spec, plan.all_sources, plan.corpus, plan.store)
     with watch.stage("evaluate"):
-        evaluation = _evaluate(plan, parts, rows, jobs, reporter)
-    with watch.stage("further"):
-        further = {
-            "curves": curves(plan, parts, rows, evaluation, jobs),
-            "regimes": regimes(plan, parts, rows, jobs, reporter),
-        }
+        evaluation = _evaluate(plan, rows, parts, jobs, reporter)
+    with watch.stage("statistics"):
+        blocks = statistics_of(plan, rows, parts, evaluation, trials, jobs, reporter)
+    with watch.stage("curves"):
+        blocks["curves"] = curves(plan, parts, rows, evaluation, jobs)
+    with watch.stage("regimes"):
+        blocks["regimes"] = regimes(plan, parts, rows, jobs, reporter)
     with atomic_folder(out, RUN_FILES) as folder:
         with watch.stage("write"):
-            _write(folder, plan, parts, evaluation, further)
+            _write(folder, plan, parts, evaluation, blocks)
         write_json(folder / "environment.json", environment(plan.all_sources, spec.evaluate.seed, watch.seconds))
         write_report(folder)
     return out
 
 
-def _evaluate(plan: Plan, parts: Split, rows: list[Representation], jobs: int | None, reporter: Reporter) -> Evaluation:
+def _evaluate(
+    plan: Plan, rows: Sequence[Representation], parts: Split, jobs: int | None, reporter: Reporter
+) -> Evaluation:
     """Every representation, on the same split and folds."""
     done = 0
 
@@ -105,15 +112,15 @@ def _evaluate(plan: Plan, parts: Split, rows: list[Representation], jobs: int | 
         plan.spec.probe,
         plan.spec.evaluate,
         jobs=jobs,
-        memory=OutcomeStore(plan.store.root / "outcomes"),
+        memory=plan.outcomes,
         progress=advance,
     )
 
 
-def _write(folder: Path, plan: Plan, parts: Split, evaluation: Evaluation, further: dict[str, Any]) -> None:
+def _write(folder: Path, plan: Plan, parts: Split, evaluation: Evaluation, blocks: dict[str, Any]) -> None:
     """Everything of the run directory but what says how long it took."""
     spec, corpus = plan.spec, plan.corpus
-    results = results_of(spec, corpus, parts, evaluation) | further
+    results = results_of(spec, corpus, parts, evaluation) | blocks
     source = _selected_source(plan, results["selected"])
     assert source.sae is not None and evaluation.probe is not None
     labels = sae_labels(source.sae.reference)

@@ -6,12 +6,10 @@ alone, before any test score is looked at. Knows nothing of how representations 
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import joblib
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
@@ -21,13 +19,32 @@ from latentprobe.corpus import Target
 from latentprobe.errors import SpecError, StoreError
 from latentprobe.learn.baselines import Features, SideBySide
 from latentprobe.learn.calibration import Calibration
-from latentprobe.learn.intervals import Difference, bootstrap_macro_f1, holm, interval, paired_difference
+from latentprobe.learn.intervals import (
+    Difference,
+    Effect,
+    bootstrap_macro_f1,
+    effect_size,
+    holm,
+    interval,
+    paired_difference,
+)
 from latentprobe.learn.outcome import Detail, Outcome, Task, work_out
 from latentprobe.learn.probes import FittedProbe, Recipe
 from latentprobe.learn.splits import Split, inner_folds
+from latentprobe.learn.workers import worked_out
 from latentprobe.store import OutcomeStore
 
-__all__ = ["Comparison", "Evaluation", "Representation", "evaluate"]
+__all__ = [
+    "Comparison",
+    "Evaluation",
+    "Representation",
+    "Table",
+    "compare",
+    "evaluate",
+    "loaded_rows",
+    "recipe_of",
+    "task_of",
+]
 
 
 @dataclass(frozen=True)
@@ -61,6 +78,8 @@ class Comparison:
     """In macro F1 on the test part, paired."""
     p_holm: float
     """Its p corrected for the comparisons with all baselines."""
+    effect: Effect
+    """How often one is right where the other is wrong."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,24 +155,47 @@ def evaluate(
         CorpusError: a class cannot be in every fold.
         StoreError: ``load`` returned another number of rows, or values that are not finite.
     """
+    task = task_of(target, units, split, probe, settings)
+    table = compare(representations, task, jobs=jobs, memory=memory, progress=progress)
+    truth = target.take(split.test)
+    resampled = bootstrap_macro_f1(
+        truth, table.predicted(), units[split.test], resamples=settings.bootstrap, seed=settings.seed
+    )
+    return table.finished(resampled, truth, units[split.test])
+
+
+def task_of(target: Target, units: NDArray[Any], split: Split, probe: ProbeSpec, settings: EvaluateSpec) -> Task:
+    """What is the same for every representation on one split.
+
+    Raises:
+        CorpusError: a class cannot be in every fold.
+    """
+    folds = inner_folds(target.take(split.train), units[split.train], settings.folds, settings.seed)
+    return Task(target, split, folds, probe)
+
+
+def compare(
+    representations: Sequence[Representation],
+    task: Task,
+    *,
+    jobs: int | None = None,
+    memory: OutcomeStore | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Table:
+    """Every representation fitted and scored, without intervals; arguments as of `evaluate`."""
     if not representations:
         raise SpecError(
             "there is nothing to evaluate",
             got="no SAE row and no baseline",
             fix="name an SAE, or a baseline such as tfidf",
         )
-    folds = inner_folds(target.take(split.train), units[split.train], settings.folds, settings.seed)
-    table = _Table(representations, progress)
-    for result in _results(representations, Task(target, split, folds, probe), jobs, memory):
+    table = Table(representations, progress)
+    for result in _results(representations, task, jobs, memory):
         table.add(result)
-    truth = target.take(split.test)
-    resampled = bootstrap_macro_f1(
-        truth, table.predicted(), units[split.test], resamples=settings.bootstrap, seed=settings.seed
-    )
-    return table.finished(resampled)
+    return table
 
 
-class _Table:
+class Table:
     """Results as they arrive; keeps the probe of the best SAE row only, which may be large."""
 
     def __init__(self, representations: Sequence[Representation], progress: Callable[[str], None] | None) -> None:
@@ -163,6 +205,11 @@ class _Table:
         self._predicted: dict[int, NDArray[np.int64]] = {}
         self._best: dict[str, _Result] = {}
         self._rows: dict[int, dict[str, Any]] = {}
+
+    def best(self, kind: str) -> tuple[dict[str, Any], NDArray[np.int64]] | None:
+        """Row, and predictions on the test part, of the row of a kind that inner folds prefer; None without one."""
+        result = self._best.get(kind)
+        return None if result is None else (self._rows[result.index], self._predicted[result.index])
 
     def add(self, result: _Result) -> None:
         representation = self._representations[result.index]
@@ -182,8 +229,9 @@ class _Table:
     def predicted(self) -> list[NDArray[np.int64]]:
         return [self._predicted[index] for index in range(len(self._representations))]
 
-    def finished(self, resampled: NDArray[np.float64]) -> Evaluation:
-        """The evaluation, with the bootstrapped macro F1 of each row, [rows, resamples]."""
+    def finished(self, resampled: NDArray[np.float64], truth: Target, units: NDArray[Any]) -> Evaluation:
+        """The evaluation, with the bootstrapped macro F1 of each row, [rows, resamples], and labels and units of the
+        test part."""
         best, best_baseline = self._best.get("sae"), self._best.get("baseline")
         details = {index: result.outcome.detail for index, result in sorted(self._results.items())}
         if best is not None:
@@ -196,14 +244,16 @@ class _Table:
             rows=tuple(self._rows[index] for index in range(len(self._rows))),
             selected=selected,
             best_baseline=None if best_baseline is None else best_baseline.index,
-            comparisons=() if selected is None else self._comparisons(selected, resampled),
+            comparisons=() if selected is None else self._comparisons(selected, resampled, truth, units),
             details=details,
             probe=None if best is None else best.outcome.probe,
             out_of_fold=None if best is None else best.outcome.out_of_fold,
             calibration=None if best is None else best.outcome.calibration,
         )
 
-    def _comparisons(self, selected: int, resampled: NDArray[np.float64]) -> tuple[Comparison, ...]:
+    def _comparisons(
+        self, selected: int, resampled: NDArray[np.float64], truth: Target, units: NDArray[Any]
+    ) -> tuple[Comparison, ...]:
         baselines = sorted(self._results)
         differences = [
             paired_difference(
@@ -213,7 +263,9 @@ class _Table:
         ]
         corrected = holm([difference.p for difference in differences])
         return tuple(
-            Comparison(index, difference, p)
+            Comparison(
+                index, difference, p, effect_size(truth, self._predicted[selected], self._predicted[index], units)
+            )
             for index, difference, p in zip(baselines, differences, corrected, strict=True)
         )
 
@@ -245,7 +297,7 @@ def _results(
 ) -> Iterator[_Result]:
     """Results in any order: those in memory first, then the others as they are worked out, and kept."""
     keys = {
-        index: task.key(one.source, _recipe(one)) for index, one in enumerate(representations) if memory is not None
+        index: task.key(one.source, recipe_of(one)) for index, one in enumerate(representations) if memory is not None
     }
     missing = []
     for index in range(len(representations)):
@@ -264,37 +316,21 @@ def _worked_out(
     representations: Sequence[Representation], indices: Sequence[int], task: Task, jobs: int | None
 ) -> Iterator[_Result]:
     """The outcomes of some representations in any order, worked out here or in worker processes."""
-    workers = min(jobs or joblib.cpu_count(), len(indices))
-    arguments = _loaded(representations, indices, len(task.target))
-    if workers <= 1:
-        for index, rows, recipe in arguments:
-            yield _run(index, rows, recipe, task)
-        return
-    # Rows travel inside the task: joblib's memory maps would keep every source in shared memory until the last task is
-    # done. Tasks are made when a worker is free, so that only as many sources are in memory as are being worked on.
-    # A terminal's Ctrl-C reaches the workers too: it is this process that says so, and ends them.
-    parallel = joblib.Parallel(
-        n_jobs=workers,
-        backend="loky",
-        pre_dispatch="n_jobs",
-        batch_size=1,
-        max_nbytes=None,
-        return_as="generator_unordered",
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),
-    )
-    yield from parallel(joblib.delayed(_run)(index, rows, recipe, task) for index, rows, recipe in arguments)
+    loaded = loaded_rows(representations, indices, len(task.target))
+    arguments = ((index, rows, recipe, task) for index, rows, recipe in loaded)
+    yield from worked_out(_run, arguments, n=len(indices), jobs=jobs)
 
 
 def _run(index: int, rows: Any, recipe: Recipe, task: Task) -> _Result:
     return _Result(index, work_out(rows, recipe, task))
 
 
-def _recipe(representation: Representation) -> Recipe:
+def recipe_of(representation: Representation) -> Recipe:
+    """What is done to the rows of a representation."""
     return Recipe(representation.features, representation.binarize, representation.selection)
 
 
-def _loaded(
+def loaded_rows(
     representations: Sequence[Representation], indices: Sequence[int], n: int
 ) -> Iterator[tuple[int, Any, Recipe]]:
     """(position, rows, recipe) of some representations, those of one source together, so that it is loaded once."""
@@ -305,7 +341,7 @@ def _loaded(
         rows = representations[together[0]].load()
         _require_usable(rows, n, representations[together[0]])
         for index in together:
-            yield index, rows, _recipe(representations[index])
+            yield index, rows, recipe_of(representations[index])
         del rows
 
 

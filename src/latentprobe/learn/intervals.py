@@ -7,18 +7,28 @@ the weights of the rows: a block of resamples is one matrix product a configurat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from latentprobe.corpus import Target
 from latentprobe.learn.metrics import f1_of_counts, indicators, macro_of_classes
 
-__all__ = ["Difference", "bootstrap_macro_f1", "holm", "interval", "paired_difference"]
+__all__ = [
+    "Difference",
+    "Effect",
+    "bootstrap_macro_f1",
+    "effect_size",
+    "holm",
+    "interval",
+    "paired_difference",
+    "resampled_weights",
+]
 
 _BLOCK = 100
 """Resamples at a time: bounds memory to a few arrays of [n, 100]."""
@@ -33,6 +43,8 @@ class Difference:
     high: float
     p: float
     """Two-sided bootstrap probability of a difference at least this far from none."""
+    error: float = 0.0
+    """Standard error: the standard deviation of the resampled differences."""
 
 
 def bootstrap_macro_f1(
@@ -48,22 +60,36 @@ def bootstrap_macro_f1(
         resamples: how many.
         seed: of the draw.
     """
-    _, codes = np.unique(np.asarray(units), return_inverse=True)
-    n_units = int(codes.max()) + 1
     counted = [_indicators(target, predicted) for predicted in predictions]
     true: Any = _columns(indicators(target, predictions[0])[0]) if counted else None
     scores = np.empty((len(counted), resamples))
+    start = 0
+    for weights in resampled_weights(units, resamples=resamples, seed=seed):
+        stop = start + weights.shape[1]
+        n_true = true @ weights
+        for row, (hits, guesses) in enumerate(counted):
+            f1 = f1_of_counts(hits @ weights, guesses @ weights, n_true)
+            scores[row, start:stop] = macro_of_classes(f1, axis=0)
+        start = stop
+    return scores
+
+
+def resampled_weights(units: NDArray[Any], *, resamples: int, seed: int) -> Iterator[NDArray[np.float32]]:
+    """How often each row stands in each resample, in blocks of [n, up to 100]; exact, as counts are small integers.
+
+    Args:
+        units: unit of each row, [n]; drawn whole, with replacement, as many as there are.
+        resamples: columns in all.
+        seed: of the draw: the same seed gives the same resamples to whatever is scored on them.
+    """
+    _, codes = np.unique(np.asarray(units), return_inverse=True)
+    n_units = int(codes.max()) + 1
     rng = np.random.default_rng(seed)
     for start in range(0, resamples, _BLOCK):
         block = min(_BLOCK, resamples - start)
         drawn = rng.integers(n_units, size=(block, n_units)) + n_units * np.arange(block)[:, None]
         times = np.bincount(drawn.ravel(), minlength=block * n_units).reshape(block, n_units)
-        weights = np.ascontiguousarray(times[:, codes].T.astype(np.float32))  # exact: counts are small integers
-        n_true = true @ weights
-        for row, (hits, guesses) in enumerate(counted):
-            f1 = f1_of_counts(hits @ weights, guesses @ weights, n_true)
-            scores[row, start : start + block] = macro_of_classes(f1, axis=0)
-    return scores
+        yield np.ascontiguousarray(times[:, codes].T.astype(np.float32))
 
 
 def _indicators(target: Target, predicted: NDArray[Any]) -> tuple[Any, Any]:
@@ -99,7 +125,49 @@ def paired_difference(
     differences = first - second
     low, high = interval(differences, level=level)
     tail = min(int(np.sum(differences <= 0)), int(np.sum(differences >= 0)))
-    return Difference(value, low, high, p=min(1.0, 2 * (tail + 1) / (len(differences) + 1)))
+    p = min(1.0, 2 * (tail + 1) / (len(differences) + 1))
+    return Difference(value, low, high, p, error=float(np.std(differences, ddof=1)))
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Cohen's g: of the units that two classifiers don't do equally well on, the share that the first does better on,
+    minus one half (Cohen 1988, chapter 5: .05 is small, .15 medium, .25 large)."""
+
+    wins: int
+    """Units the first does better on."""
+    losses: int
+    """Units the second does better on."""
+    value: float | None
+    """None where they do equally well on every unit."""
+    low: float | None
+    """With ``high``, the exact 95 % interval (Clopper and Pearson 1934)."""
+    high: float | None
+
+
+def effect_size(
+    target: Target, first: NDArray[Any], second: NDArray[Any], units: NDArray[Any], *, level: float = 0.95
+) -> Effect:
+    """How often one classifier is right where the other is wrong: the effect size that goes with McNemar's test.
+
+    Args:
+        target: true labels of the n test rows.
+        first, second: predicted labels, as `metrics.macro_f1` takes them.
+        units: unit of each row, [n]. A unit is won where more of its answers are right.
+    """
+    _, codes = np.unique(np.asarray(units), return_inverse=True)
+    ahead = np.bincount(codes, weights=_n_right(target, first) - _n_right(target, second))
+    wins, losses = int((ahead > 0).sum()), int((ahead < 0).sum())
+    if not wins + losses:
+        return Effect(0, 0, None, None, None)
+    ends = binomtest(wins, wins + losses).proportion_ci(level, method="exact")
+    return Effect(wins, losses, wins / (wins + losses) - 0.5, float(ends.low) - 0.5, float(ends.high) - 0.5)
+
+
+def _n_right(target: Target, predicted: NDArray[Any]) -> NDArray[np.float64]:
+    """Right answers of each row, [n]: 0 or 1, or of a multi-label task up to as many as it has labels."""
+    right = np.asarray(predicted == target.y, dtype=np.float64)
+    return right.sum(axis=1) if target.kind == "multilabel" else right
 
 
 def holm(p: Sequence[float]) -> list[float]:

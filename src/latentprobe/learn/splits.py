@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from latentprobe.corpus import Corpus, Target
 from latentprobe.errors import CorpusError
 
-__all__ = ["Folds", "Split", "inner_folds", "split", "unit_names", "units_of"]
+__all__ = ["Folds", "Split", "inner_folds", "outer_folds", "split", "unit_names", "units_of"]
 
 Folds = Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]
 """(rows to fit on, rows held out) of each inner fold, as positions in the training part."""
@@ -37,14 +37,24 @@ class Split:
     """Rows to fit and to choose on, [n_train]."""
     test: NDArray[np.int64]
     """Rows to judge on, [n_test]; they never choose anything."""
+    moved: int = 0
+    """Rows that were drawn for the test part and train after all, as near-copies of them train."""
 
 
 def unit_names(corpus: Corpus) -> list[str]:
     """The name of what each row must not be parted from, one a row.
 
     Without groups that is the normalized text, or the hash of the image, so that copies stay together. With groups it
-    is the group; groups that hold the same text or image are one unit, named after the first of them in sorted order.
+    is the group; groups that hold the same text or image are one unit, named after the first of them in sorted order,
+    and so are texts or groups with a near-copy in common, where the corpus knows of near-copies.
     """
+    names = _drawn_names(corpus)
+    return names if corpus.near is None else _joined(names, corpus.near)
+
+
+def _drawn_names(corpus: Corpus) -> list[str]:
+    """What the draw of the test part goes by: as the units, but that near-copies count as different. So a test part
+    that is drawn with them in mind is what is left of the one drawn without."""
     copies = corpus.keys
     return copies if corpus.groups is None else _joined(corpus.groups, copies)
 
@@ -55,7 +65,7 @@ def units_of(corpus: Corpus) -> NDArray[np.int64]:
 
 
 def _joined(groups: Sequence[str], texts: Sequence[str]) -> list[str]:
-    """Groups with a text in common as one, one name a row. A further key, such as near-copies, would join here."""
+    """Groups with a text (or cluster of near-copies) in common as one, one name a row."""
     parent = {group: group for group in groups}
 
     def root(group: str) -> str:
@@ -76,7 +86,8 @@ def split(corpus: Corpus, *, test: float, seed: int) -> Split:
     """The test part the data give, or else one drawn by content and stratified by label.
 
     Inside each stratum (a class; for multi-label tasks a combination of answers) units are put in the order of
-    ``sha256(f"{seed}:{unit}")`` and the lowest are taken until the share of rows is reached.
+    ``sha256(f"{seed}:{unit}")`` and the lowest are taken until the share of rows is reached. Then near-copies that
+    stand on both sides go to the training side.
 
     Args:
         corpus: the rows.
@@ -92,13 +103,37 @@ def split(corpus: Corpus, *, test: float, seed: int) -> Split:
     >>> len(parts.train), len(parts.test)
     (8, 2)
     """
+    moved = 0
     if corpus.given_test is not None:
         is_test = np.asarray(corpus.given_test, dtype=bool)
     else:
-        is_test = _drawn(unit_names(corpus), _strata(corpus.target), share=test, seed=seed)
-        _require_every_class(corpus.target, is_test, what="test")
+        drawn = _drawn(_drawn_names(corpus), _strata(corpus.target), share=test, seed=seed)
+        is_test = _whole(drawn, units_of(corpus)) if corpus.near is not None else drawn
+        moved = int(drawn.sum() - is_test.sum())
+        _require_every_class(corpus.target, is_test, what="test", moved=moved)
     _require_every_class(corpus.target, ~is_test, what="training")
-    return Split(train=np.flatnonzero(~is_test), test=np.flatnonzero(is_test))
+    return Split(train=np.flatnonzero(~is_test), test=np.flatnonzero(is_test), moved=moved)
+
+
+def outer_folds(corpus: Corpus, units: NDArray[Any], *, folds: int, seed: int) -> list[Split]:
+    """Splits of which each row is tested on exactly once: the outer folds of nested cross-validation.
+
+    Args:
+        corpus: the rows.
+        units: of `units_of`; they stay whole.
+        folds: how many, at least 2.
+        seed: of the shuffle.
+
+    Raises:
+        CorpusError: as `inner_folds`.
+    """
+    return [Split(np.sort(fit), np.sort(held)) for fit, held in inner_folds(corpus.target, units, folds, seed)]
+
+
+def _whole(drawn: NDArray[np.bool_], units: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """The drawn rows, [n], without those of units that also have a row that was not drawn."""
+    parted = np.bincount(units, weights=~drawn) > 0
+    return drawn & ~parted[units]
 
 
 def _drawn(units: Sequence[str], strata: Sequence[Hashable], *, share: float, seed: int) -> NDArray[np.bool_]:
@@ -147,7 +182,7 @@ def _strata(target: Target) -> list[Hashable]:
     return [tuple("?" if np.isnan(answer) else int(answer) for answer in row) for row in target.y]
 
 
-def _require_every_class(target: Target, rows: NDArray[np.bool_], *, what: str) -> None:
+def _require_every_class(target: Target, rows: NDArray[np.bool_], *, what: str, moved: int = 0) -> None:
     counts, elsewhere = target.counts(rows), target.counts(~rows)
     absent = [name for name, n in counts.items() if not n]
     if absent:
@@ -156,7 +191,8 @@ def _require_every_class(target: Target, rows: NDArray[np.bool_], *, what: str) 
             f"every class needs a {what} row",
             got=f"{_listed(absent)} without one ({name!r}: {elsewhere[name]} of {elsewhere[name]} rows, "
             "or their texts or groups, are on the other side)",
-            fix="add rows of it, join it with another class, or leave it out",
+            fix="add rows of it, join it with another class, or leave it out"
+            + "; or let near-copies stand on both sides, with `near_duplicates: null`" * bool(moved),
         )
 
 

@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from latentprobe.files import write_text
-from latentprobe.report import classes, sections, wording
+from latentprobe.report import classes, sections, statistics, wording
 from latentprobe.report.charts import sign
 from latentprobe.report.run_files import RunFiles, read_run
 from latentprobe.report.visible import shortened, visible
@@ -67,6 +67,11 @@ def render_report(run: RunFiles) -> str:
             measures=classes.measures(run.results),
             confusion=classes.confusion(run.results),
             differences=sections.differences(run),
+            certainty=statistics.certainty(run.results),
+            repeats=statistics.repeats(run.results),
+            groups=statistics.groups(run.results),
+            classifiers=statistics.classifiers(run.results),
+            leakage=statistics.leakage(run.results),
             making=sections.making(run),
         )
     )

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from latentprobe.encode.activations import Threshold
 from latentprobe.encode.hookpoints import HookPoint
-from latentprobe.encode.sae import SAE, Threshold
+from latentprobe.encode.sae import SAE
 from latentprobe.experiment.lab.world import MAGNITUDE, Emission, Truth
 from latentprobe.files import sha256_json
 

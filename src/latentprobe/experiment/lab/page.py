@@ -42,7 +42,7 @@ def write_lab(results: Mapping[str, Any], out: Path) -> Path:
         OutputError: it cannot be written there, or holds other files.
     """
     require_folder(Path(out), "lab.json")
-    with atomic_folder(out) as folder:
+    with atomic_folder(out, ("lab.json", "lab.html")) as folder:
         write_json(folder / "lab.json", results)
         write_text(folder / "lab.html", lab_page(results))
     return Path(out)
