@@ -5,6 +5,7 @@ Knows what may be asked for; knows nothing of how it is done.
 """
 
 from latentprobe.config.backbone import BackboneSpec
+from latentprobe.config.behaviour import BehaviourSpec, ConditionSpec, QuestionSpec, TargetSpec
 from latentprobe.config.data import ColumnTest, DataSpec, FileTest
 from latentprobe.config.experiment import EvaluateSpec, ExperimentSpec, ProbeSpec
 from latentprobe.config.fields import (
@@ -17,24 +18,42 @@ from latentprobe.config.fields import (
     Selection,
     Unique,
 )
-from latentprobe.config.reading import parse_spec, read_spec
+from latentprobe.config.models import MatchingSpec, ModelsSpec
+from latentprobe.config.reading import (
+    parse_as,
+    parse_spec,
+    read_behaviour_spec,
+    read_matching_spec,
+    read_models_spec,
+    read_spec,
+)
 
 __all__ = [
     "HIDDEN_POOLINGS",
     "POOLINGS",
     "BackboneSpec",
+    "BehaviourSpec",
     "Binarize",
     "ColumnTest",
+    "ConditionSpec",
     "DataSpec",
     "EvaluateSpec",
     "ExperimentSpec",
     "FileTest",
     "Frozen",
+    "MatchingSpec",
+    "ModelsSpec",
     "Pooling",
     "PositiveFloat",
     "ProbeSpec",
+    "QuestionSpec",
     "Selection",
+    "TargetSpec",
     "Unique",
+    "parse_as",
     "parse_spec",
+    "read_behaviour_spec",
+    "read_matching_spec",
+    "read_models_spec",
     "read_spec",
 ]

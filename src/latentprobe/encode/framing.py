@@ -68,12 +68,13 @@ def prompt_frame(prompt: str) -> Frame:
     return Frame(before, after)
 
 
-def chat_frame(tokenizer: Any, name: str) -> Frame:
+def chat_frame(tokenizer: Any, name: str, *, answering: bool = False) -> Frame:
     """The frame that makes a text a user's turn.
 
     Args:
         tokenizer: of transformers, with its chat template.
         name: of the model, for messages.
+        answering: end with the marks behind which the model's own turn begins.
 
     Raises:
         ModelError: there is no chat template, it cannot be used for a lone user's turn, or it does more to the text
@@ -86,7 +87,7 @@ def chat_frame(tokenizer: Any, name: str) -> Frame:
             fix="name the chat model of this family, or leave `template` out",
         )
     try:
-        bare, spaced = (_render(tokenizer, text) for text in (_MARK, f"  {_MARK}\n"))
+        bare, spaced = (_render(tokenizer, text, answering) for text in (_MARK, f"  {_MARK}\n"))
     except (jinja2.TemplateError, ValueError, TypeError) as error:
         raise ModelError(
             "`template: chat` needs a chat template that takes a lone user's turn",
@@ -106,7 +107,10 @@ def chat_frame(tokenizer: Any, name: str) -> Frame:
     )
 
 
-def _render(tokenizer: Any, text: str) -> str:
+def _render(tokenizer: Any, text: str, answering: bool) -> str:
     turn = [{"role": "user", "content": text}]
     template = _PINNED_DAY + tokenizer.get_chat_template()
-    return str(tokenizer.apply_chat_template(turn, chat_template=template, tokenize=False))
+    rendered = tokenizer.apply_chat_template(
+        turn, chat_template=template, tokenize=False, add_generation_prompt=answering
+    )
+    return str(rendered)
