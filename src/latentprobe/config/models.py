@@ -63,8 +63,8 @@ class MatchingSpec(Frozen):
     """From tokens to one row."""
     features: Annotated[int, Field(ge=10, le=8192)] = 1024
     """Features of each side that are matched: those on in the most training rows."""
-    permutations: Annotated[int, Field(ge=1, le=1000)] = 10
-    """Shuffles of the second side's rows behind the null."""
+    permutations: Annotated[int, Field(ge=1, le=1000)] = 19
+    """Shuffles of the second side's rows; a feature is matched if its partner beats all of them."""
     probe: ProbeSpec = ProbeSpec()
     """The linear model that is carried over."""
     evaluate: EvaluateSpec = EvaluateSpec()
