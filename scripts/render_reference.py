@@ -65,6 +65,7 @@ PARTS = {
     "ColumnTest": "Under `data.test`, where a column marks the test part.",
     "BackboneSpec": "One of `backbones`.",
     "ProbeSpec": "Under `probe`.",
+    "TaskSpec": "Under `task`.",
     "EvaluateSpec": "Under `evaluate`.",
 }
 
@@ -181,6 +182,8 @@ def _kind(schema: Mapping[str, Any], *, many: bool = False) -> str:
         return " or ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
     if schema["type"] == "array":
         return f"list of {_kind(schema['items'], many=True)}"
+    if schema["type"] == "object":
+        return f"mapping to {_kind(schema['additionalProperties'], many=True)}"
     words = {"string": "text", "integer": "whole number", "number": "number"}
     return words[schema["type"]] + "s" * many + _range(schema)
 

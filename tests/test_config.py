@@ -55,7 +55,14 @@ def test_a_completed_spec_reads_back_as_itself() -> None:
         ("binarize", ["non"], "none, auto or a number"),
         ("binarize", [-0.5], "at least 0"),
         ("selection", ["best"], "all, l1 or top{K}"),
-        ("baselines", ["hiden"], "hidden"),
+        ("baselines", ["hiden"], "did you mean 'hidden'"),
+        ("baselines", ["pca0"], "a baseline is one of"),
+        ("baselines", ["pca"], "top{K}"),
+        ("baselines", ["prompted"], "`task`"),
+        ("task", {"prompt": "Is this rude?"}, "once where the text stands: {text}"),
+        ("task", {"prompt": "{text} Rude?", "answer": {}}, "did you mean 'answers'"),
+        ("task", {"prompt": "{text} Rude?", "answers": {"yes": ""}}, "task.answers.yes"),
+        ("task", {"prompt": "{text} Rude?", "template": "alpaca"}, "chat"),
         ("backbones.0.layers", [-1], "greater than or equal to 0"),
         ("backbones.0.layers", [], "layers"),
         ("backbones.0.layers", [3, 3], "twice"),
@@ -105,6 +112,13 @@ def test_one_layer_may_be_read_in_several_ways() -> None:
     assert len({backbone.selected for backbone in spec.backbones}) == len(ways)
 
 
+def test_the_sizes_of_pca_are_those_named_and_those_selected() -> None:
+    spec = parse_spec(MINIMAL | {"selection": ["all", "top64", "top8", "l1"], "baselines": ["pca", "pca64", "pca100"]})
+    assert spec.components == (8, 64, 100)
+    assert parse_spec(MINIMAL | {"selection": ["top64"], "baselines": ["pca32"]}).components == (32,)
+    assert parse_spec(MINIMAL | {"selection": ["top64"]}).components == ()
+
+
 def test_all_faults_are_told_at_once() -> None:
     spec = changed("data.lable", "y") | {"pooling": ["mx"], "folds": 3}
     with pytest.raises(SpecError) as refused:
@@ -151,5 +165,5 @@ def test_every_field_is_documented() -> None:
     from latentprobe import config
 
     models = [getattr(config, name) for name in config.__all__ if name.endswith(("Spec", "Test"))]
-    assert len(models) >= 6
+    assert len(models) >= 7
     assert not [(model, name) for model in models for name, text in fields(model) if not text]

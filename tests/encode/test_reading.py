@@ -133,6 +133,22 @@ def test_a_chat_is_read_as_transformers_reads_it_and_only_the_users_words_count(
     assert characters == own
 
 
+ANSWERING = CHATML + "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+
+
+@pytest.mark.parametrize("prompt", ["Rude? {text} Say:", "{text}\nRude?", "Rude? {text}"])
+def test_a_question_in_a_chat_is_read_to_where_the_answer_begins(byte_gpt2: Make, prompt: str) -> None:
+    folder, text = byte_gpt2(chat_template=ANSWERING, room=200), "the cat"
+    spec = BackboneSpec(model=str(folder), layers=(1,), prompt=prompt, select="last")
+    spec = spec.model_copy(update={"template": "chat"})
+    tokens, spaced = load_backbone(spec).tokenize([text, f" {text}\n"])
+    turn = [{"role": "user", "content": prompt.replace("{text}", text)}]
+    expected = tokenizer_of(folder).apply_chat_template(turn, add_generation_prompt=True, return_dict=False)
+    assert tokens.windows[0].tolist() == expected
+    assert tokens.selected[0].tolist() == [False] * (len(expected) - 1) + [True]
+    assert len(spaced.windows) == 1 and len(spaced) == 1
+
+
 def test_with_tokens_all_the_marks_of_a_chat_count_too(byte_gpt2: Make) -> None:
     folder = byte_gpt2(chat_template=CHATML)
     tokens = read(folder, "cat", template="chat", tokens="all")

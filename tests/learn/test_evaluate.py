@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from latentprobe.config import EvaluateSpec, ProbeSpec
 from latentprobe.corpus import Corpus, Target
 from latentprobe.errors import SpecError, StoreError
-from latentprobe.learn import Evaluation, Representation, Split, evaluate, split
+from latentprobe.learn import Evaluation, Representation, SideBySide, Split, evaluate, split
 from latentprobe.learn.metrics import macro_f1
 
 from .planted import labels, multilabel, sparse_rows
@@ -295,3 +295,26 @@ def test_values_that_are_not_finite_are_refused() -> None:
     rows[5, 1] = np.nan
     with pytest.raises(StoreError, match="finite"):
         _evaluate([_row(rows, features="dense")], target)
+
+
+def test_sae_features_beside_hidden_states_are_shown_and_never_the_best_baseline() -> None:
+    """What has SAE features itself is not what SAE features are measured against."""
+    target = labels(200)
+    rows = sparse_rows(target.y, planted=20)
+    dense = np.random.default_rng(0).normal(size=(200, 8)).astype(np.float32)
+    grid = [_row(rows), _row(SideBySide(rows, dense), "both", "both", name="joint"), _row(dense, "baseline", "dense")]
+    found = _evaluate(grid, target)
+    joint = found.rows[1]
+    assert (joint["kind"], joint["selected"]) == ("baseline", False)
+    assert joint["inner_macro_f1"] > found.rows[2]["inner_macro_f1"] + 0.2
+    assert (found.selected, found.best_baseline) == (0, 2)
+    assert {comparison.baseline for comparison in found.comparisons} == {1, 2} and {0, 1, 2} == set(found.details)
+
+
+@pytest.mark.parametrize("where", ["sparse", "dense"])
+def test_a_value_that_is_no_number_is_refused_on_either_side(where: str) -> None:
+    target = labels(60)
+    rows, dense = sparse_rows(target.y), np.ones((60, 3), np.float32)
+    (rows.data if where == "sparse" else dense[0])[0] = np.nan
+    with pytest.raises(StoreError, match="finite"):
+        _evaluate([_row(SideBySide(rows, dense), "both", "both")], target)

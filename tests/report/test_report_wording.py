@@ -87,3 +87,33 @@ def test_minus_zero_is_zero() -> None:
     assert wording.signed(-0.006) == "−0.01"
     assert wording.interval(-0.1, 0.1, plus=True) == "[−0.10, +0.10]"
     assert wording.interval(None, None) == ""
+
+
+@pytest.mark.parametrize(
+    ("row", "family", "said"),
+    [
+        (HIDDEN, "hidden", "hidden states of layer 5, mean-pooled"),
+        (
+            HIDDEN | {"name": "layer 5 prompted hidden last", "pooling": "last"},
+            "prompted",
+            "hidden states after the question of layer 5, at the last token",
+        ),
+        (
+            HIDDEN | {"selection": "pca64"},
+            "pca",
+            "principal components of hidden states of layer 5, mean-pooled, 64 of them",
+        ),
+        (
+            SAE | {"kind": "baseline"},
+            "both",
+            "SAE features and hidden states together of layer 3, max-pooled",
+        ),
+        (
+            SAE | {"kind": "baseline", "sae": "random:bundled:some-sae"},
+            "random",
+            "features of an untrained SAE of layer 3, max-pooled",
+        ),
+    ],
+)
+def test_each_kind_of_baseline_has_its_words(row: dict[str, Any], family: str, said: str) -> None:
+    assert (wording.family(row), wording.representation(row)) == (family, said)

@@ -27,6 +27,7 @@ from latentprobe.config.reading import (
     read_models_spec,
     read_spec,
 )
+from latentprobe.config.task import TaskSpec
 
 __all__ = [
     "HIDDEN_POOLINGS",
@@ -49,6 +50,7 @@ __all__ = [
     "QuestionSpec",
     "Selection",
     "TargetSpec",
+    "TaskSpec",
     "Unique",
     "parse_as",
     "parse_spec",

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from latentprobe.config.fields import Frozen, Unique
+from latentprobe.config.fields import Frozen, Prompt, Unique
 
 
 class BackboneSpec(Frozen):
@@ -29,7 +29,7 @@ class BackboneSpec(Frozen):
     """BOS token before each window. `auto`: as the SAEs were trained, where they say it; else as the tokenizer does."""
     template: Literal["chat"] | None = None
     """`chat`: each text is a user's turn in the model's chat template; with `tokens: content`, only it is selected."""
-    prompt: str | None = None
+    prompt: Prompt | None = None
     """Words around each text, which stands where they say {text}: "Is this rude? {text} Answer:"."""
     select: Literal["text", "after", "last"] = "text"
     """With a prompt: features of the text's own tokens, of those after it, or of the last token."""
@@ -47,9 +47,7 @@ class BackboneSpec(Frozen):
 
     @field_validator("prompt")
     @classmethod
-    def _prompt_holds_the_text(cls, prompt: str | None, info: ValidationInfo) -> str | None:
-        if prompt is not None and prompt.count("{text}") != 1:
-            raise ValueError("a prompt says once where the text stands: {text}")
+    def _prompt_stands_alone(cls, prompt: str | None, info: ValidationInfo) -> str | None:
         if prompt is not None and info.data.get("template"):
             raise ValueError("a prompt and a chat template exclude each other; leave one of them out")
         if prompt is not None and info.data.get("tokens") == "all":
@@ -77,7 +75,7 @@ class BackboneSpec(Frozen):
         """
         if self.prompt is not None:
             where = {"text": "text", "after": "after the text", "last": "last token"}[self.select]
-            what = f'{where} in "{self.prompt}"'
+            what = f'{self.template or ""} {where} in "{self.prompt}"'.lstrip()
         else:
             what = f"{self.template} {self.tokens}" if self.template else self.tokens
         return what if self.bos == "auto" else f"{what}, bos {self.bos}"

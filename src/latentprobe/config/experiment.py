@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from latentprobe.config.backbone import BackboneSpec
 from latentprobe.config.data import DataSpec
-from latentprobe.config.fields import Binarize, Frozen, Pooling, PositiveFloat, Selection, Unique
+from latentprobe.config.fields import Baseline, Binarize, Frozen, Pooling, PositiveFloat, Selection, Unique
+from latentprobe.config.task import TaskSpec
 
 
 class ProbeSpec(Frozen):
@@ -50,16 +52,27 @@ class ExperimentSpec(Frozen):
     """After pooling: none, 1 above a number, or 1 above a threshold learned per feature."""
     selection: Annotated[tuple[Selection, ...], Field(min_length=1), Unique] = ("all",)
     """Features kept, chosen on training rows: all, top{K} by standardized mean difference, l1."""
-    baselines: Annotated[tuple[Literal["hidden", "tfidf", "majority", "length"], ...], Unique] = (
-        "hidden",
-        "tfidf",
-        "majority",
-    )
-    """What SAE features are compared with, on the same rows, tokens and grid."""
+    task: TaskSpec | None = None
+    """The question about each text, where a baseline needs one."""
+    baselines: Annotated[tuple[Baseline, ...], Unique] = ("hidden", "tfidf", "majority")
+    """What SAE features are compared with, on the same rows, tokens and grid: hidden states; `prompted`, those at the
+    end of the task's prompt; `pca{K}`, K principal components of them, and `pca`, as many as each top{K} of
+    `selection`; `sae_hidden`, SAE features and hidden states side by side; `random_sae`, an untrained encoder as wide
+    and as sparse as each SAE; TF-IDF of words and characters; text length; the most frequent class."""
     probe: ProbeSpec = ProbeSpec()
     """The linear model."""
     evaluate: EvaluateSpec = EvaluateSpec()
     """Folds, seed and intervals."""
+
+    @field_validator("baselines")
+    @classmethod
+    def _have_what_they_need(cls, baselines: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if "prompted" in baselines and info.data.get("task", ...) is None:
+            raise ValueError("prompted reads the question of `task`; add one: {prompt: ...}")
+        sizes = [name for name in info.data.get("selection", ["top1"]) if name.startswith("top")]
+        if "pca" in baselines and not sizes:
+            raise ValueError("pca takes its sizes from the top{K} of `selection`; add one, or name a size: pca64")
+        return baselines
 
     @model_validator(mode="after")
     def _backbones_differ(self) -> ExperimentSpec:
@@ -68,3 +81,10 @@ class ExperimentSpec(Frozen):
         if len(set(places)) != len(places):
             raise ValueError("the same model, layer, hook and tokens stand in two backbones; merge them")
         return self
+
+    @property
+    def components(self) -> tuple[int, ...]:
+        """Numbers of principal components that `pca` and `pca{K}` ask for, ascending."""
+        named = [name for name in self.baselines if name.startswith("pca")]
+        named += self.selection if "pca" in named else ()
+        return tuple(sorted({int(size[1]) for name in named if (size := re.fullmatch(r"(?:pca|top)(\d+)", name))}))

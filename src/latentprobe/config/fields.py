@@ -11,6 +11,9 @@ from latentprobe.errors import nearest
 
 POOLINGS = ("max", "sum", "mean", "last", "count", "rate", "top{N}", "rollmax{K}")
 HIDDEN_POOLINGS = ("mean", "max", "last")
+BASELINES = (
+    "hidden", "prompted", "pca", "pca{K}", "sae_hidden", "random_sae", "tfidf", "majority", "length",
+)  # fmt: skip
 
 
 def _pooling(name: str) -> str:
@@ -31,6 +34,18 @@ def _selection(name: str) -> str:
     if re.fullmatch(r"all|l1|top[1-9]\d{0,6}", name):
         return name
     raise ValueError("a selection is all, l1 or top{K} such as top256")
+
+
+def _baseline(name: str) -> str:
+    if name in BASELINES or re.fullmatch(r"pca[1-9]\d{0,6}", name):
+        return name
+    raise ValueError(f"a baseline is one of {', '.join(BASELINES)}{nearest(name, BASELINES)}")
+
+
+def _prompt(text: str) -> str:
+    if text.count("{text}") != 1:
+        raise ValueError("a prompt says once where the text stands: {text}")
+    return text
 
 
 def _positive(value: float) -> float:
@@ -68,6 +83,8 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Words = Annotated[dict[str, str], BeforeValidator(_words), AfterValidator(_told_apart)]
 Pooling = Annotated[str, AfterValidator(_pooling)]
 Binarize = Annotated[str | float, AfterValidator(_binarize)]
+Baseline = Annotated[str, AfterValidator(_baseline)]
+Prompt = Annotated[str, AfterValidator(_prompt)]
 Selection = Annotated[str, AfterValidator(_selection)]
 PositiveFloat = Annotated[float, AfterValidator(_positive)]
 Unique = AfterValidator(_unique)

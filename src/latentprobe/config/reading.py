@@ -14,6 +14,7 @@ from latentprobe.config.data import DataSpec, FileTest
 from latentprobe.config.experiment import EvaluateSpec, ExperimentSpec, ProbeSpec
 from latentprobe.config.fields import Frozen
 from latentprobe.config.models import MatchingSpec, ModelsSpec
+from latentprobe.config.task import TaskSpec
 from latentprobe.errors import SpecError, nearest
 
 AnySpec = TypeVar("AnySpec", ExperimentSpec, BehaviourSpec, ModelsSpec, MatchingSpec)
@@ -137,6 +138,7 @@ def _keys_beside(location: tuple[int | str, ...], kind: type[Frozen]) -> list[st
         "evaluate": EvaluateSpec,
         "target": TargetSpec,
         "conditions": ConditionSpec,
+        "task": TaskSpec,
     }
     room = rooms.get(str(location[0]) if len(location) > 1 else "", kind)
     return list(room.model_fields)

@@ -82,7 +82,7 @@ class Asker:
         self._max_tokens = max_tokens
         self._name = name
         self._chat = spec.template == "chat"
-        self._frame = chat_frame(tokenizer, name, answering=True) if self._chat else Frame("", "")
+        self._frame = chat_frame(tokenizer, name, "{text}") if self._chat else Frame("", "")
         self._prepends, self._drops = bos_changes(tokenizer, spec.bos, self._frame, name)
 
     def ask(self, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]]) -> list[list[Asked]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from latentprobe.config import HIDDEN_POOLINGS, BackboneSpec
+from latentprobe.config import HIDDEN_POOLINGS, BackboneSpec, TaskSpec
 from latentprobe.corpus import ImageFile, Rows
 from latentprobe.encode.backbone import Backbone, choose_device, choose_dtype, load_backbone
 from latentprobe.encode.featurize import Progress, Source, featurize, shards
@@ -21,12 +21,13 @@ from latentprobe.encode.formats import list_bundled, load_sae
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.image_families import hidden_size, require_rows
 from latentprobe.encode.model_files import MINILM, ModelFiles, find_model
+from latentprobe.encode.random_sae import RandomSAE, sample_states
 from latentprobe.encode.sae import SAE
 from latentprobe.errors import SAEError, SpecError
 from latentprobe.store import FeatureStore
 from latentprobe.store.feature_store import fingerprint
 
-__all__ = ["PlannedSource", "extract", "plan_sources", "require_fit", "settle_bos"]
+__all__ = ["PlannedSource", "extract", "plan_prompted", "plan_sources", "require_fit", "settle_bos"]
 
 #: Raised when the same inputs would give other features than before.
 FEATURES_VERSION = 1
@@ -44,13 +45,22 @@ class PlannedSource:
     files: ModelFiles
     """Where it is."""
     hook: HookPoint
-    sae: SAE | None
-    """None: the hidden state, as a baseline."""
+    sae: SAE | RandomSAE | None
+    """An SAE; the plan of a random one, as a baseline; or None: the hidden state, as a baseline."""
     poolings: tuple[str, ...]
     tokens: str
     """Which tokens are selected, in words."""
     made_from: dict[str, Any]
     """What the fingerprint is taken of."""
+    prompted: bool = False
+    """Whether this is the hidden state at the end of a task's prompt."""
+
+    @property
+    def reads(self) -> str:
+        """The reference of the SAE, or ``hidden``, or ``prompted hidden``."""
+        if self.sae is not None:
+            return self.sae.reference
+        return "prompted hidden" if self.prompted else "hidden"
 
     @property
     def fingerprint(self) -> str:
@@ -59,9 +69,16 @@ class PlannedSource:
 
 
 def plan_sources(
-    spec: BackboneSpec, poolings: Sequence[str], texts_fingerprint: str, *, hidden: bool, images: bool = False
+    spec: BackboneSpec,
+    poolings: Sequence[str],
+    texts_fingerprint: str,
+    *,
+    hidden: bool,
+    random: bool = False,
+    images: bool = False,
 ) -> list[PlannedSource]:
-    """What a backbone spec asks for: for each layer the bare hidden state (if ``hidden``), then its SAEs.
+    """What a backbone spec asks for: for each layer the bare hidden state (if ``hidden``), then its SAEs, each followed
+    by a random one (if ``random``).
 
     ``images`` says that the rows are images, not texts.
 
@@ -74,8 +91,47 @@ def plan_sources(
     named = spec.selected
     if not images:  # whose prompt is the processor's own
         spec = settle_bos(spec, saes)
+    shared = _made_from(spec, files, texts_fingerprint, images=images)
+    planned = []
+    for layer in spec.layers:
+        hook = HookPoint(layer, spec.hook)
+        wanted: list[tuple[SAE | RandomSAE | None, tuple[str, ...]]] = [(None, HIDDEN_POOLINGS)] if hidden else []
+        for sae in saes:
+            if sae.hook == hook:
+                wanted += [(one, tuple(poolings)) for one in (sae, RandomSAE(sae))[: 1 + random]]
+        for one, own in wanted:
+            planned.append(PlannedSource(spec.model, files, hook, one, own, named, _seen(shared, hook, one, own)))
+    return planned
+
+
+def plan_prompted(
+    spec: BackboneSpec, task: TaskSpec, texts_fingerprint: str
+) -> tuple[BackboneSpec, list[PlannedSource]]:
+    """The hidden states of a backbone's layers at the last token of a task's prompt, and the spec that reads them.
+
+    Tillman and Mossing (2025, arXiv 2504.20271) call a probe on them prompted probing.
+
+    Raises:
+        ModelError: the model cannot be found, or takes no texts.
+    """
+    asked = {"prompt": task.prompt, "template": task.template, "select": "last", "tokens": "content", "saes": ()}
+    spec = spec.model_copy(update=asked)
+    files = find_model(spec.model, spec.revision)
+    require_rows(spec, files.config, images=False)
+    shared = _made_from(spec, files, texts_fingerprint, images=False)
+    hooks = [HookPoint(layer, spec.hook) for layer in spec.layers]
+    return spec, [
+        PlannedSource(
+            spec.model, files, hook, None, ("last",), spec.selected, _seen(shared, hook, None, ("last",)), True
+        )
+        for hook in hooks
+    ]
+
+
+def _made_from(spec: BackboneSpec, files: ModelFiles, texts_fingerprint: str, *, images: bool) -> dict[str, Any]:
+    """What determines the hidden states of all layers."""
     device = choose_device(spec.device)
-    shared = {
+    return {
         "features": FEATURES_VERSION,
         "texts": texts_fingerprint,
         **files.identity,
@@ -92,21 +148,18 @@ def plan_sources(
         "libraries": {name: version(name) for name in _LIBRARIES + ("pillow",) * images},
         "machine": platform.machine(),
     }
-    planned = []
-    for layer in spec.layers:
-        hook = HookPoint(layer, spec.hook)
-        wanted: list[tuple[SAE | None, tuple[str, ...]]] = [(sae, tuple(poolings)) for sae in saes if sae.hook == hook]
-        if hidden:
-            wanted.insert(0, (None, HIDDEN_POOLINGS))
-        for sae, own in wanted:
-            made_from = {
-                **shared,
-                "hook": hook.name,
-                "sae": None if sae is None else sae.sha256,
-                "pooling": sorted(own),
-            }
-            planned.append(PlannedSource(spec.model, files, hook, sae, own, named, made_from))
-    return planned
+
+
+def _seen(
+    shared: dict[str, Any], hook: HookPoint, sae: SAE | RandomSAE | None, poolings: Sequence[str]
+) -> dict[str, Any]:
+    """What determines one matrix."""
+    return {
+        **shared,
+        "hook": hook.name,
+        "sae": None if sae is None else sae.sha256,
+        "pooling": sorted(poolings),
+    }
 
 
 def _resolve_saes(spec: BackboneSpec, files: ModelFiles) -> list[SAE]:
@@ -216,7 +269,7 @@ def extract(
         if progress is not None:
             progress(done, len(texts))
 
-    saes = {source.fingerprint: source.sae and source.sae.to(backbone.device) for source in missing}
+    saes = _ready_saes(missing, backbone, texts)
     cut = shards(texts)
     for number, rows in enumerate(cut):
         todo = [source for source in missing if not store.shard_path(source.fingerprint, number).is_file()]
@@ -232,3 +285,16 @@ def extract(
     for source in missing:
         store.finish(source.fingerprint, source.made_from, len(cut))
     return passed
+
+
+def _ready_saes(sources: Sequence[PlannedSource], backbone: Backbone, rows: Rows) -> dict[str, SAE | None]:
+    """The encoder of each source on the backbone's device; random ones are made on a sample of the rows' tokens."""
+    random = {source.hook for source in sources if isinstance(source.sae, RandomSAE)}
+    states = sample_states(backbone, rows, sorted(random)) if random else {}
+    ready: dict[str, SAE | None] = {}
+    for source in sources:
+        sae = source.sae
+        if isinstance(sae, RandomSAE):
+            sae = RandomSAE(sae.of.to(backbone.device)).made(states[source.hook])
+        ready[source.fingerprint] = sae and sae.to(backbone.device)
+    return ready

@@ -68,13 +68,13 @@ def prompt_frame(prompt: str) -> Frame:
     return Frame(before, after)
 
 
-def chat_frame(tokenizer: Any, name: str, *, answering: bool = False) -> Frame:
-    """The frame that makes a text a user's turn.
+def chat_frame(tokenizer: Any, name: str, prompt: str | None = None) -> Frame:
+    """The frame that makes a text a user's turn; or, with a prompt, makes the prompt one and begins the answer to it.
 
     Args:
         tokenizer: of transformers, with its chat template.
         name: of the model, for messages.
-        answering: end with the marks behind which the model's own turn begins.
+        prompt: words with one ``{text}`` in them.
 
     Raises:
         ModelError: there is no chat template, it cannot be used for a lone user's turn, or it does more to the text
@@ -87,7 +87,7 @@ def chat_frame(tokenizer: Any, name: str, *, answering: bool = False) -> Frame:
             fix="name the chat model of this family, or leave `template` out",
         )
     try:
-        bare, spaced = (_render(tokenizer, text, answering) for text in (_MARK, f"  {_MARK}\n"))
+        bare, spaced = (_render(tokenizer, text, prompt) for text in (_MARK, f"  {_MARK}\n"))
     except (jinja2.TemplateError, ValueError, TypeError) as error:
         raise ModelError(
             "`template: chat` needs a chat template that takes a lone user's turn",
@@ -98,7 +98,8 @@ def chat_frame(tokenizer: Any, name: str, *, answering: bool = False) -> Frame:
     times = bare.count(_MARK)
     for strips in (False, True):
         frame = Frame(before, after, strips, complete=True)
-        if times == 1 and spaced == frame.wrap(f"  {_MARK}\n").text:
+        # A template that trims the turn cuts a text at its edge on one side; with a prompt, it is cut on both here.
+        if times == 1 and (spaced == frame.wrap(f"  {_MARK}\n").text or (strips and prompt is not None)):
             return frame
     raise ModelError(
         "`template: chat` needs a chat template that has the user's text in it once, as it is",
@@ -107,10 +108,11 @@ def chat_frame(tokenizer: Any, name: str, *, answering: bool = False) -> Frame:
     )
 
 
-def _render(tokenizer: Any, text: str, answering: bool) -> str:
-    turn = [{"role": "user", "content": text}]
+def _render(tokenizer: Any, text: str, prompt: str | None) -> str:
+    turn = [{"role": "user", "content": text if prompt is None else prompt.replace("{text}", text)}]
     template = _PINNED_DAY + tokenizer.get_chat_template()
-    rendered = tokenizer.apply_chat_template(
-        turn, chat_template=template, tokenize=False, add_generation_prompt=answering
+    return str(
+        tokenizer.apply_chat_template(
+            turn, chat_template=template, tokenize=False, add_generation_prompt=prompt is not None
+        )
     )
-    return str(rendered)

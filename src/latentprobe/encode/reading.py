@@ -75,7 +75,7 @@ class Reader:
         self._special_ids = _special_ids(tokenizer)
         self._frame: Frame | None = None
         if spec.template == "chat":
-            self._frame = chat_frame(tokenizer, name)
+            self._frame = chat_frame(tokenizer, name, spec.prompt)
         elif spec.prompt is not None:
             self._frame = prompt_frame(spec.prompt)
         self._prepends, self._drops = bos_changes(tokenizer, spec.bos, self._frame, name)

@@ -81,10 +81,7 @@ def environment(sources: Sequence[PlannedSource], seed: int, seconds: dict[str, 
             {"reference": sae.reference, "sha256": digest, "hook": sae.hook.name, "width": sae.width}
             for digest, sae in saes.items()
         ],
-        "fingerprints": {
-            f"{source.model}/{source.hook.name}/{source.sae.reference if source.sae else 'hidden'}": source.fingerprint
-            for source in sources
-        },
+        "fingerprints": {f"{source.model}/{source.hook.name}/{source.reads}": source.fingerprint for source in sources},
         "seed": seed,
         "seconds": seconds,
     }

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from latentprobe.config import ExperimentSpec
+from latentprobe.config import BackboneSpec, ExperimentSpec
 from latentprobe.corpus import Corpus, read_corpus
-from latentprobe.encode.extract import PlannedSource, extract, plan_sources
+from latentprobe.encode.extract import PlannedSource, extract, plan_prompted, plan_sources
 from latentprobe.errors import SpecError
 from latentprobe.experiment.environment import Reporter, Silent
 from latentprobe.experiment.places import require_room
@@ -19,8 +19,10 @@ from latentprobe.store import FeatureStore, default_store
 __all__ = ["Plan", "extract_features", "plan"]
 
 
-#: Baselines that are counted in texts.
-TEXT_BASELINES = ("tfidf", "length")
+#: Baselines that read texts, which images have none of.
+TEXT_BASELINES = ("tfidf", "length", "prompted")
+#: Baselines made of the pooled hidden states.
+HIDDEN_BASELINES = ("hidden", "sae_hidden")
 
 
 @dataclass(frozen=True)
@@ -31,18 +33,25 @@ class Plan:
     corpus: Corpus
     sources: tuple[tuple[PlannedSource, ...], ...]
     """One tuple a backbone."""
+    prompted: tuple[tuple[BackboneSpec, tuple[PlannedSource, ...]], ...]
+    """Backbones that read the task's prompt, where the spec compares with that, and the sources of each."""
     store: FeatureStore
+
+    @property
+    def passes(self) -> list[tuple[BackboneSpec, tuple[PlannedSource, ...]]]:
+        """What runs over the rows: a backbone, and all that one pass of it serves."""
+        return [*zip(self.spec.backbones, self.sources, strict=True), *self.prompted]
 
     @property
     def all_sources(self) -> list[PlannedSource]:
         """The sources of all backbones."""
-        return [source for own in self.sources for source in own]
+        return [source for _, own in self.passes for source in own]
 
     def extract(self, reporter: Reporter) -> int:
         """Compute what the store does not have; the number of rows that went through a model."""
         require_room(self.store.root / "features")
         passed = 0
-        for backbone, sources in zip(self.spec.backbones, self.sources, strict=True):
+        for backbone, sources in self.passes:
             stage = f"extract {backbone.model}"
             passed += extract(
                 backbone,
@@ -59,9 +68,17 @@ class Plan:
 def make_plan(spec: ExperimentSpec, store: Path | None) -> Plan:
     """Read the rows and find models and SAEs, computing nothing."""
     spec, corpus = _comparable(spec, read_corpus(spec.data, folds=spec.evaluate.folds))
-    hidden = "hidden" in spec.baselines
     sources = tuple(
-        tuple(plan_sources(backbone, spec.pooling, corpus.fingerprint, hidden=hidden, images=corpus.images is not None))
+        tuple(
+            plan_sources(
+                backbone,
+                spec.pooling,
+                corpus.fingerprint,
+                hidden=bool(spec.components) or any(name in HIDDEN_BASELINES for name in spec.baselines),
+                random="random_sae" in spec.baselines,
+                images=corpus.images is not None,
+            )
+        )
         for backbone in spec.backbones
     )
     if not any(source.sae for own in sources for source in own):
@@ -76,7 +93,20 @@ def make_plan(spec: ExperimentSpec, store: Path | None) -> Plan:
             got="baselines: []",
             fix="write `baselines: [hidden, tfidf, majority]`",
         )
-    return Plan(spec, corpus, sources, FeatureStore(store or default_store()))
+    return Plan(spec, corpus, sources, tuple(_prompted(spec, corpus)), FeatureStore(store or default_store()))
+
+
+def _prompted(spec: ExperimentSpec, corpus: Corpus) -> Iterator[tuple[BackboneSpec, tuple[PlannedSource, ...]]]:
+    """The backbones as they read the task's prompt. Backbones that differ in what else they read do so alike."""
+    known: set[str] = set()
+    if spec.task is None or "prompted" not in spec.baselines:
+        return
+    for backbone in spec.backbones:
+        reading, planned = plan_prompted(backbone, spec.task, corpus.fingerprint)
+        new = tuple(source for source in planned if source.fingerprint not in known)
+        known |= {source.fingerprint for source in new}
+        if new:
+            yield reading, new
 
 
 def _comparable(spec: ExperimentSpec, corpus: Corpus) -> tuple[ExperimentSpec, Corpus]:
@@ -109,7 +139,7 @@ def plan(spec: ExperimentSpec, store: Path | None = None) -> dict[str, Any]:
         "sources": len(planned.all_sources),
         "sources_to_extract": len(missing),
         "rows_through_a_model": sum(
-            len(planned.corpus) for own in planned.sources if any(source in missing for source in own)
+            len(planned.corpus) for _, own in planned.passes if any(source in missing for source in own)
         ),
         "representations": len(rows),
         "probe_fits": fits,

@@ -6,13 +6,16 @@ Knows how rows are named and where their numbers lie; fits nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from latentprobe.config import ExperimentSpec
 from latentprobe.corpus import Corpus
 from latentprobe.encode.extract import PlannedSource
-from latentprobe.learn import Representation
+from latentprobe.encode.random_sae import RandomSAE
+from latentprobe.encode.sae import SAE
+from latentprobe.learn import Representation, SideBySide
 from latentprobe.store import DenseFeatures, FeatureStore, SparseFeatures
 
 __all__ = ["representations"]
@@ -26,24 +29,40 @@ def representations(
 ) -> list[Representation]:
     """The rows of the table, SAE rows first, in the order of the spec."""
     several = len(spec.backbones) > 1
-    rows = [row for source in sources if source.sae for row in _sae_rows(spec, source, store, several)]
-    for name in spec.baselines:
+    rows = [row for source in sources if isinstance(source.sae, SAE) for row in _sae_rows(spec, source, store, several)]
+    bare = [source for source in sources if source.sae is None and not source.prompted]
+    for name in dict.fromkeys("pca" if name.startswith("pca") else name for name in spec.baselines):
         if name == "hidden":
-            bare = (source for source in sources if source.sae is None)
             rows += [row for source in bare for row in _hidden_rows(source, store, several)]
+        elif name == "prompted":
+            rows += [row for source in sources if source.prompted for row in _hidden_rows(source, store, several)]
+        elif name == "pca":
+            rows += [
+                _components(row, k)
+                for source in bare
+                for row in _hidden_rows(source, store, several)
+                for k in spec.components
+            ]
+        elif name == "sae_hidden":
+            rows += _joint_rows(sources, store, several)
+        elif name == "random_sae":
+            random = [source for source in sources if isinstance(source.sae, RandomSAE)]
+            rows += [row for source in random for row in _sae_rows(spec, source, store, several)]
         else:
             rows += _text_rows(name, corpus)
     return rows
 
 
 def _sae_rows(spec: ExperimentSpec, source: PlannedSource, store: FeatureStore, several: bool) -> list[Representation]:
+    """The rows of an SAE, or of a random one."""
     assert source.sae is not None
+    is_random = isinstance(source.sae, RandomSAE)
     rows = []
     for pooling in source.poolings:
         load = partial(_sparse, store, source.fingerprint, pooling)
         for binarize in spec.binarize:
             for selection in spec.selection:
-                parts = [_place(source, several), short_name(source.sae.reference), pooling]
+                parts = [_place(source, several), _sae_name(source.sae.reference), pooling]
                 parts += [f"binarized {binarize}"] * (binarize != "none") + [selection] * (selection != "all")
                 columns = _columns(source, source.sae.width) | {
                     "sae": source.sae.reference,
@@ -53,7 +72,7 @@ def _sae_rows(spec: ExperimentSpec, source: PlannedSource, store: FeatureStore, 
                 }
                 rows.append(
                     Representation(
-                        kind="sae",
+                        kind="baseline" if is_random else "sae",
                         name=" ".join(parts),
                         features="sparse",
                         load=load,
@@ -70,7 +89,7 @@ def _hidden_rows(source: PlannedSource, store: FeatureStore, several: bool) -> l
     return [
         Representation(
             kind="baseline",
-            name=f"{_place(source, several)} hidden {pooling}",
+            name=f"{_place(source, several)} {source.reads} {pooling}",
             features="dense",
             load=partial(_dense, store, source.fingerprint, pooling),
             source=f"{source.fingerprint}/{pooling}",
@@ -82,13 +101,50 @@ def _hidden_rows(source: PlannedSource, store: FeatureStore, several: bool) -> l
     ]
 
 
+def _components(row: Representation, k: int) -> Representation:
+    """A row of hidden states, reduced to their first k principal components."""
+    pca = f"pca{k}"
+    return replace(row, name=f"{row.name} {pca}", features=pca, columns={**row.columns, "selection": pca})
+
+
+def _joint_rows(sources: Sequence[PlannedSource], store: FeatureStore, several: bool) -> list[Representation]:
+    """The features of each SAE beside the hidden states they were read from, under the same pooling where hidden states
+    have it, else beside their mean."""
+    bare = {_origin(source): source for source in sources if source.sae is None and not source.prompted}
+    rows = []
+    for source in sources:
+        if not isinstance(source.sae, SAE):
+            continue
+        hidden = bare[_origin(source)]
+        for pooling in source.poolings:
+            other = pooling if pooling in hidden.poolings else "mean"
+            name = f"{_place(source, several)} {_sae_name(source.sae.reference)} {pooling} with hidden {other}"
+            rows.append(
+                Representation(
+                    kind="both",
+                    name=name,
+                    features="both",
+                    load=partial(_side_by_side, store, (source.fingerprint, pooling), (hidden.fingerprint, other)),
+                    source=f"{source.fingerprint}/{pooling}+{hidden.fingerprint}/{other}",
+                    columns=_columns(source, source.sae.width)
+                    | {"sae": source.sae.reference, "pooling": pooling, "binarize": "none", "selection": "all"},
+                )
+            )
+    return rows
+
+
+def _origin(source: PlannedSource) -> tuple[Any, ...]:
+    """What a spec allows once: a model, a hook point and the tokens read."""
+    return source.model, source.hook, source.tokens
+
+
 def _text_rows(baseline: str, corpus: Corpus) -> list[Representation]:
     kinds = {"tfidf": {"words": "tfidf words", "characters": "tfidf characters"}}.get(baseline, {baseline: baseline})
     return [
         Representation(
             kind="baseline",
             name=name,
-            features=features,  # type: ignore[arg-type]
+            features=features,
             load=partial(list, corpus.texts),
             source=f"texts/{corpus.fingerprint}",
             binarize="none",
@@ -111,17 +167,18 @@ def _columns(source: PlannedSource, width: int | None) -> dict[str, Any]:
 def _place(source: PlannedSource, several: bool) -> str:
     site = "" if source.hook.site == "resid_post" else f" {source.hook.site}"
     model = f"{source.model} " if several else ""
-    tokens = "" if source.tokens == "content" else f" ({source.tokens})"
+    tokens = "" if source.tokens == "content" or source.prompted else f" ({source.tokens})"
     return f"{model}layer {source.hook.layer}{site}{tokens}"
 
 
-def short_name(reference: str) -> str:
+def _sae_name(reference: str) -> str:
     """An SAE reference as it reads in a table.
 
-    >>> short_name("bundled:minilm-l3-4k")
-    'minilm-l3-4k'
+    >>> _sae_name("bundled:minilm-l3-4k"), _sae_name("random:bundled:minilm-l3-4k")
+    ('minilm-l3-4k', 'random SAE minilm-l3-4k')
     """
-    return reference.removeprefix("bundled:")
+    of = reference.removeprefix("random:")
+    return "random SAE " * (of != reference) + of.removeprefix("bundled:")
 
 
 def _sparse(store: FeatureStore, fingerprint: str, pooling: str) -> Any:
@@ -134,3 +191,7 @@ def _dense(store: FeatureStore, fingerprint: str, pooling: str) -> Any:
     features = store.read(fingerprint, [pooling])
     assert isinstance(features, DenseFeatures)
     return features.values[pooling]
+
+
+def _side_by_side(store: FeatureStore, sae: tuple[str, str], hidden: tuple[str, str]) -> SideBySide:
+    return SideBySide(_sparse(store, *sae), _dense(store, *hidden))

@@ -16,6 +16,7 @@ from latentprobe.config import ExperimentSpec
 from latentprobe.deploy import Bundle, build_bundle, card_for
 from latentprobe.encode.extract import PlannedSource
 from latentprobe.encode.formats import labels as sae_labels
+from latentprobe.encode.sae import SAE
 from latentprobe.experiment.environment import Reporter, Silent, Stopwatch, environment
 from latentprobe.experiment.features import Plan, make_plan
 from latentprobe.experiment.places import require_folder
@@ -156,7 +157,7 @@ def _bundle(
     row: dict[str, Any],
 ) -> Bundle:
     """The selected row as a classifier."""
-    assert source.sae is not None and evaluation.probe is not None and evaluation.calibration is not None
+    assert isinstance(source.sae, SAE) and evaluation.probe is not None and evaluation.calibration is not None
     target = plan.corpus.target.take(parts.train)
     backbone = plan.spec.backbones[[source in own for own in plan.sources].index(True)]
     rows: Literal["texts", "images"] = "texts" if plan.corpus.images is None else "images"

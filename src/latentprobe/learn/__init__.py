@@ -11,6 +11,7 @@ Works on arrays and lists of texts. Knows nothing of tokens, language models or 
 
 from __future__ import annotations
 
+from latentprobe.learn.baselines import SideBySide
 from latentprobe.learn.calibration import Calibration, calibrate
 from latentprobe.learn.evaluate import Comparison, Evaluation, Representation, evaluate
 from latentprobe.learn.intervals import Difference
@@ -29,6 +30,7 @@ __all__ = [
     "FittedProbe",
     "Recipe",
     "Representation",
+    "SideBySide",
     "Split",
     "calibrate",
     "choose",

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from latentprobe.config import EvaluateSpec, ProbeSpec
 from latentprobe.corpus import Target
 from latentprobe.errors import SpecError, StoreError
-from latentprobe.learn.baselines import Features
+from latentprobe.learn.baselines import Features, SideBySide
 from latentprobe.learn.calibration import Calibration
 from latentprobe.learn.intervals import Difference, bootstrap_macro_f1, holm, interval, paired_difference
 from latentprobe.learn.outcome import Detail, Outcome, Task, work_out
@@ -34,13 +34,15 @@ __all__ = ["Comparison", "Evaluation", "Representation", "evaluate"]
 class Representation:
     """One way to turn the rows of a corpus into columns: a line of the table."""
 
-    kind: Literal["sae", "baseline"]
+    kind: Literal["sae", "baseline", "both"]
+    """``both``, SAE features beside hidden states, is shown as a baseline and is never the best of them: what is
+    compared with SAE features has none itself."""
     name: str
     features: Features
-    """``sparse`` or ``dense`` stored rows; or ``words``, ``characters``, ``length`` or ``majority`` of the texts."""
+    """What the columns are: see `Features`."""
     load: Callable[[], Any]
-    """All rows in corpus order: float32 csr_matrix or array, [n, d]; or the list of texts. Called in this process,
-    possibly by another thread, once for each run of representations with the same ``source``."""
+    """All rows in corpus order: float32 csr_matrix, array or `SideBySide`, [n, d]; or the list of texts. Called in
+    this process, possibly by another thread, once for each run of representations with the same ``source``."""
     source: str
     """Key of what ``load`` returns; representations with the same key share it."""
     binarize: str | float = "none"
@@ -169,7 +171,7 @@ class _Table:
         self._rows[result.index] = _row(representation, result)
         if kind not in self._best or result.rank < self._best[kind].rank:
             self._best[kind] = result
-        if kind == "baseline":
+        if kind != "sae":
             self._results[result.index] = result
         if self._progress is not None:
             self._progress(
@@ -223,7 +225,7 @@ def _label(representation: Representation) -> str:
 
 def _row(representation: Representation, result: _Result) -> dict[str, Any]:
     return {
-        "kind": representation.kind,
+        "kind": "sae" if representation.kind == "sae" else "baseline",
         "name": representation.name,
         **representation.columns,
         "C": result.outcome.probe.C,
@@ -310,10 +312,16 @@ def _loaded(
 def _require_usable(rows: Any, n: int, representation: Representation) -> None:
     """Rows in are rows out: anything else would score one text by the features of another."""
     count = rows.shape[0] if hasattr(rows, "shape") else len(rows)
-    finite = not hasattr(rows, "shape") or bool(np.isfinite(rows.data if sp.issparse(rows) else rows).all())
+    finite = not hasattr(rows, "shape") or _finite(rows)
     if count != n or not finite:
         raise StoreError(
             f"the features of {_label(representation)!r} must be one row of finite numbers for each of {n} texts",
             got=f"{count} rows" if count != n else "a value that is not finite",
             fix="extract the features again",
         )
+
+
+def _finite(rows: Any) -> bool:
+    if isinstance(rows, SideBySide):
+        return _finite(rows.sparse) and _finite(rows.dense)
+    return bool(np.isfinite(rows.data if sp.issparse(rows) else rows).all())

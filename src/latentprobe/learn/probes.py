@@ -84,7 +84,7 @@ class Recipe:
     """What is done to a representation before the linear model."""
 
     features: Features
-    """Stored rows, sparse or dense, or something counted in the texts."""
+    """What the columns are: see `Features`."""
     binarize: str | float = "none"
     """``none``, a threshold, or ``auto``."""
     selection: str = "all"

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from latentprobe.corpus import Target
 from latentprobe.learn.logistic import Matrix, fit_path
 
-__all__ = ["ROW_LENGTH", "Scaling", "Transform", "binarized", "columns_of", "fit_transform", "mean_difference"]
+__all__ = [
+    "ROW_LENGTH", "Scaling", "Transform", "binarized", "columns_of", "fit_transform", "mean_difference", "scaled_rows",
+]  # fmt: skip
 
 ROW_LENGTH = 16.0
 """Root mean square length of the scaled training rows, the same for every representation. A value of C then means the
@@ -123,6 +125,13 @@ def fit_transform(
     if center is not None:
         return ((values - center) * scale).astype(np.float32), transform
     return _scaled(values, scale), transform
+
+
+def scaled_rows(rows: Matrix, scaling: Scaling) -> tuple[Matrix, Transform]:
+    """Scales alone, without a look at a label: as `fit_transform` with every column that varies."""
+    features = _varying(rows, centred=scaling == "standard")
+    transform = Transform(features, None, *_scales(columns_of(rows, features), scaling))
+    return transform.apply(rows), transform
 
 
 def _varying(rows: Matrix, *, centred: bool) -> NDArray[np.int64]:

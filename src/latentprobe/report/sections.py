@@ -35,7 +35,10 @@ _FAMILIES = {
     "tfidf": "Word counts (TF-IDF)",
     "majority": "Most frequent class",
     "length": "Text length",
-    "random": "Random features",
+    "prompted": "Hidden states after the question",
+    "pca": "Principal components",
+    "both": "SAE features and hidden states",
+    "random": "Untrained SAE",
 }
 
 
@@ -118,6 +121,9 @@ def _line(row: Row, results: Section, scale: Scale, *, several_models: bool) -> 
     kind = wording.family(row)
     details = [
         row["model"] if several_models else None,
+        f"{'in place of' if kind == 'random' else 'with'} {wording.sae_name(row)}"
+        if kind in ("random", "both")
+        else None,
         None if row.get("selection") in (None, "all") else f"selection {row['selection']}",
         f"C = {row['C']:g}" if row.get("C") is not None else None,
     ]

@@ -46,6 +46,10 @@ _BASELINES = {
     "majority": "always the most frequent class",
     "length": "text length alone",
     "hidden": "hidden states",
+    "prompted": "hidden states after the question",
+    "pca": "principal components of hidden states",
+    "both": "SAE features and hidden states together",
+    "random": "features of an untrained SAE",
 }
 
 
@@ -119,14 +123,21 @@ def seconds(value: float) -> str:
 
 
 def family(row: Row) -> str:
-    """What kind of thing a row is: ``sae``, ``hidden``, or the first word of another baseline's name.
+    """What kind of thing a row is: ``sae``; of a layer, ``hidden``, ``prompted``, ``pca``, ``both`` or ``random``; else
+    the first word of its name.
 
     >>> family({"kind": "baseline", "name": "tfidf words", "layer": None})
     'tfidf'
     """
     if row["kind"] == "sae":
         return "sae"
-    return "hidden" if row.get("layer") is not None else str(row["name"]).split(" ")[0]
+    if row.get("layer") is None:
+        return str(row["name"]).split(" ")[0]
+    if row.get("sae") is not None:
+        return "random" if str(row["sae"]).startswith("random:") else "both"
+    if str(row.get("selection")).startswith("pca"):
+        return "pca"
+    return "prompted" if "prompted hidden" in str(row["name"]) else "hidden"
 
 
 def pooled(pooling: str | None) -> str:
@@ -152,7 +163,7 @@ def kind_of(row: Row) -> str:
 
 def sae_name(row: Row) -> str:
     """The SAE of a row as short as it is clear."""
-    return shortened(str(row["sae"]).removeprefix("bundled:"), 80)
+    return shortened(str(row["sae"]).removeprefix("random:").removeprefix("bundled:"), 80)
 
 
 def setting(row: Row) -> str:
@@ -167,9 +178,14 @@ def setting(row: Row) -> str:
         learned = row["binarize"] == "auto"
         parts.append("binarized at learned thresholds" if learned else f"binarized at {float(row['binarize']):g}")
     if row.get("selection") not in (None, "all"):
-        name = str(row["selection"])
-        parts.append("chosen by L1" if name == "l1" else f"the best {name.removeprefix('top')} features")
+        parts.append(_selected(str(row["selection"])))
     return ", ".join(part for part in parts if part)
+
+
+def _selected(selection: str) -> str:
+    if selection.startswith("pca"):
+        return f"{selection.removeprefix('pca')} of them"
+    return "chosen by L1" if selection == "l1" else f"the best {selection.removeprefix('top')} features"
 
 
 def representation(row: Row) -> str:
