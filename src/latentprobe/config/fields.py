@@ -12,7 +12,7 @@ from latentprobe.errors import nearest
 POOLINGS = ("max", "sum", "mean", "last", "count", "rate", "top{N}", "rollmax{K}")
 HIDDEN_POOLINGS = ("mean", "max", "last")
 BASELINES = (
-    "hidden", "prompted", "pca", "pca{K}", "sae_hidden", "random_sae", "tfidf", "majority", "length",
+    "hidden", "prompted", "pca", "pca{K}", "sae_hidden", "random_sae", "zero_shot", "tfidf", "majority", "length",
 )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from latentprobe.config import BackboneSpec, ExperimentSpec
 from latentprobe.corpus import Corpus, read_corpus
 from latentprobe.encode.extract import PlannedSource, extract, plan_prompted, plan_sources
+from latentprobe.encode.zero_shot import PlannedAnswers, ask, plan_answers
 from latentprobe.errors import SpecError
 from latentprobe.experiment.environment import Reporter, Silent
 from latentprobe.experiment.places import require_room
@@ -20,7 +21,7 @@ __all__ = ["Plan", "extract_features", "plan"]
 
 
 #: Baselines that read texts, which images have none of.
-TEXT_BASELINES = ("tfidf", "length", "prompted")
+TEXT_BASELINES = ("tfidf", "length", "prompted", "zero_shot")
 #: Baselines made of the pooled hidden states.
 HIDDEN_BASELINES = ("hidden", "sae_hidden")
 
@@ -35,6 +36,8 @@ class Plan:
     """One tuple a backbone."""
     prompted: tuple[tuple[BackboneSpec, tuple[PlannedSource, ...]], ...]
     """Backbones that read the task's prompt, where the spec compares with that, and the sources of each."""
+    answers: tuple[PlannedAnswers, ...]
+    """Models that are asked for the class of each text, where the spec compares with that."""
     store: FeatureStore
 
     @property
@@ -57,6 +60,16 @@ class Plan:
                 backbone,
                 sources,
                 self.corpus.rows,
+                self.corpus.ids,
+                self.store,
+                progress=lambda done, total, stage=stage: reporter.progress(stage, done, total),  # type: ignore[misc]
+                say=reporter.say,
+            )
+        for planned in self.answers:
+            stage = f"ask {planned.files.name}"
+            passed += ask(
+                planned,
+                self.corpus.texts,
                 self.corpus.ids,
                 self.store,
                 progress=lambda done, total, stage=stage: reporter.progress(stage, done, total),  # type: ignore[misc]
@@ -93,7 +106,21 @@ def make_plan(spec: ExperimentSpec, store: Path | None) -> Plan:
             got="baselines: []",
             fix="write `baselines: [hidden, tfidf, majority]`",
         )
-    return Plan(spec, corpus, sources, tuple(_prompted(spec, corpus)), FeatureStore(store or default_store()))
+    prompted, answers = tuple(_prompted(spec, corpus)), tuple(_answers(spec, corpus))
+    return Plan(spec, corpus, sources, prompted, answers, FeatureStore(store or default_store()))
+
+
+def _answers(spec: ExperimentSpec, corpus: Corpus) -> list[PlannedAnswers]:
+    """The models that are asked the task."""
+    if spec.task is None or "zero_shot" not in spec.baselines:
+        return []
+    if corpus.target.kind == "multilabel":
+        raise SpecError(
+            "zero_shot asks for one class a text",
+            got=f"{len(corpus.target.classes)} label columns",
+            fix="leave zero_shot out, or name one label column",
+        )
+    return plan_answers(spec.task, spec.backbones, corpus.target.classes, corpus.fingerprint)
 
 
 def _prompted(spec: ExperimentSpec, corpus: Corpus) -> Iterator[tuple[BackboneSpec, tuple[PlannedSource, ...]]]:
@@ -128,7 +155,7 @@ def _comparable(spec: ExperimentSpec, corpus: Corpus) -> tuple[ExperimentSpec, C
 def plan(spec: ExperimentSpec, store: Path | None = None) -> dict[str, Any]:
     """What a run would do: rows, sources and what is stored of them, forward passes, probe fits."""
     planned = make_plan(spec, store)
-    rows = representations(spec, planned.all_sources, planned.corpus, planned.store)
+    rows = representations(spec, planned.all_sources, planned.corpus, planned.store, planned.answers)
     missing = [source for source in planned.all_sources if source.fingerprint not in planned.store]
     fits = len(rows) * (len(spec.probe.C) * spec.evaluate.folds + 1)
     return {

@@ -26,6 +26,7 @@ from latentprobe.experiment.representations import representations
 from latentprobe.files import atomic_folder, write_json, write_text
 from latentprobe.learn import Representation, Split, evaluate, split, units_of
 from latentprobe.learn.intervals import bootstrap_macro_f1, interval, paired_difference
+from latentprobe.report.wording import family
 from latentprobe.store import OutcomeStore
 
 __all__ = ["run_models"]
@@ -54,9 +55,9 @@ def run_models(
     Returns:
         ``out``, now holding spec.yaml, environment.json and models.json: {"name", "metric", "n_rows", "sources",
         "targets": [{"target", "own", "n_train", "n_test", "base_rate", "cells": [{"source", "what", "macro_f1", "low",
-        "high", "minus_own", "minus_hidden", ...}]}]}. ``what`` is ``sae`` or ``hidden`` of a source, or the name of a
-        baseline that has none. ``minus_own`` is paired with the SAE features of the target itself, ``minus_hidden``
-        with the source's hidden states; null where there are none.
+        "high", "minus_own", "minus_hidden", ...}]}]}. ``what`` is ``sae``, ``hidden`` or another family of a source, or
+        the name of a baseline that has none. ``minus_own`` is paired with the SAE features of the target itself,
+        ``minus_hidden`` with the source's hidden states; null where there are none.
 
     Raises:
         LatentprobeError: anything wrong with spec, data, models, SAEs or folders, before anything is computed.
@@ -86,7 +87,9 @@ def run_models(
     with atomic_folder(out) as folder:
         written = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
         write_text(folder / "spec.yaml", written)
-        write_json(folder / "environment.json", environment(plan.all_sources, spec.evaluate.seed, watch.seconds))
+        write_json(
+            folder / "environment.json", environment(plan.all_sources, spec.evaluate.seed, watch.seconds, plan.answers)
+        )
         write_json(folder / "models.json", results)
     return out
 
@@ -172,10 +175,10 @@ def _target(
 
 def _cells(spec: ModelsSpec, plan: Plan, parts: Split, target: Target, jobs: int | None) -> Iterator[_Cell]:
     """The SAE row and the hidden row that the inner folds choose for each source, then the rows without a source."""
-    rows = representations(spec, plan.all_sources, plan.corpus, plan.store)
+    rows = representations(spec, plan.all_sources, plan.corpus, plan.store, plan.answers)
     sources: list[str | None] = [backbone.model for backbone in spec.backbones]
     for source in [*sources, None]:
-        own = [row for row in rows if row.columns["model"] == source]
+        own = [row for row in rows if (row.columns["model"] if row.columns["layer"] is not None else None) == source]
         for what in _whats(own):
             some = [row for row in own if _what(row) == what]
             best, predicted = _best(some, spec, plan, parts, target, jobs)
@@ -183,10 +186,9 @@ def _cells(spec: ModelsSpec, plan: Plan, parts: Split, target: Target, jobs: int
 
 
 def _what(row: Representation) -> str:
-    """What stands in one cell together."""
-    if row.kind == "sae":
-        return "sae"
-    return "hidden" if row.columns["model"] is not None else row.name
+    """What stands in one cell together: of a layer, a kind of features; else the baseline itself."""
+    named: dict[str, Any] = {"kind": row.kind, "name": row.name, **row.columns}
+    return row.name if row.columns["layer"] is None else family(named)
 
 
 def _whats(rows: list[Representation]) -> list[str]:

@@ -68,14 +68,16 @@ def run_experiment(
     with atomic_folder(out) as folder:
         with watch.stage("write"):
             _write(folder, plan, parts, evaluation)
-        write_json(folder / "environment.json", environment(plan.all_sources, spec.evaluate.seed, watch.seconds))
+        write_json(
+            folder / "environment.json", environment(plan.all_sources, spec.evaluate.seed, watch.seconds, plan.answers)
+        )
         write_report(folder)
     return out
 
 
 def _evaluate(plan: Plan, parts: Split, jobs: int | None, reporter: Reporter) -> Evaluation:
     """Every representation, on the same split and folds."""
-    rows = representations(plan.spec, plan.all_sources, plan.corpus, plan.store)
+    rows = representations(plan.spec, plan.all_sources, plan.corpus, plan.store, plan.answers)
     done = 0
 
     def advance(line: str) -> None:
