@@ -23,6 +23,7 @@ from latentprobe.encode.image_families import hidden_size, require_rows
 from latentprobe.encode.model_files import MINILM, ModelFiles, find_model
 from latentprobe.encode.random_sae import RandomSAE, sample_states
 from latentprobe.encode.sae import SAE
+from latentprobe.encode.trained_on import is_another_model
 from latentprobe.errors import SAEError, SpecError
 from latentprobe.store import FeatureStore
 from latentprobe.store.feature_store import fingerprint
@@ -191,7 +192,8 @@ def settle_bos(spec: BackboneSpec, saes: Sequence[SAE]) -> BackboneSpec:
 
 
 def require_fit(sae: SAE, spec: BackboneSpec, files: ModelFiles) -> None:
-    """Refuse an SAE of another hook point or layer than asked for, or for hidden states of another size."""
+    """Refuse an SAE of another hook point or layer than asked for, for hidden states of another size, or, unless the
+    spec accepts that, of another model."""
     hooks = {HookPoint(layer, spec.hook) for layer in spec.layers}
     if sae.hook not in hooks:
         raise SAEError(
@@ -205,6 +207,13 @@ def require_fit(sae: SAE, spec: BackboneSpec, files: ModelFiles) -> None:
             f"an SAE for hidden states of size {width} was expected ({files.name})",
             got=f"{sae.reference}, for size {sae.d_in}" + (f", trained on {sae.model}" if sae.model else ""),
             fix="name an SAE that was trained on this model",
+        )
+    if not spec.accept_model and is_another_model(sae.model, files):
+        raise SAEError(
+            f"an SAE that was trained on {files.name} was expected",
+            got=f"{sae.reference}, trained on {sae.model}",
+            fix="name one of this model; or, to see what an SAE of the base model does on a tuned one, write "
+            "`accept_model: true` beside `saes` in a spec",
         )
 
 
