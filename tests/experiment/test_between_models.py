@@ -132,9 +132,9 @@ def test_every_source_stands_beside_every_target_with_what_it_is_compared_with(m
 
 def test_a_planted_answer_is_found_and_noise_is_at_chance_from_every_source(matrix: dict[str, Any]) -> None:
     planted, noise, _ = matrix["targets"]
-    for cell in planted["cells"]:
-        assert cell["what"] == "majority" or cell["macro_f1"] > 0.65, cell["name"]
-    assert planted["cells"][0]["what"] == "sae" and planted["cells"][0]["macro_f1"] > 0.8
+    own, hidden, other, _, words, _, majority = (cell["macro_f1"] for cell in planted["cells"])
+    assert min(own, words) > 0.8 and hidden > 0.65
+    assert other > majority + 0.2
     for cell in noise["cells"]:
         assert cell["low"] < 0.5 < 0.78 > cell["macro_f1"], cell["name"]
 
