@@ -21,7 +21,7 @@ from latentprobe.encode.check import check_sae
 from latentprobe.encode.model_files import find_model
 from latentprobe.encode.trained_on import is_another_model
 from latentprobe.errors import ModelError, SAEError, SpecError
-from latentprobe.experiment import run_experiment
+from latentprobe.experiment import extract_features, plan, run_experiment
 from latentprobe.experiment.features import make_plan
 from latentprobe.experiment.matching import run_matching
 from latentprobe.experiment.models import run_models
@@ -145,9 +145,9 @@ def test_all_targets_share_one_split_and_rows_a_target_was_not_asked_are_left_ou
     planted, noise, partly = matrix["targets"]
     assert (planted["n_train"], planted["n_test"]) == (noise["n_train"], noise["n_test"])
     assert partly["n_train"] + partly["n_test"] == sum(number % 3 > 0 for number in range(N))
-    plan = make_plan(models_spec(world), world / "store")
-    parts = split(plan.corpus, test=0.34, seed=0)
-    assert planted["base_rate"] == pytest.approx(plan.corpus.target.y[parts.test, 0].mean())
+    made = make_plan(models_spec(world), world / "store")
+    parts = split(made.corpus, test=0.34, seed=0)
+    assert planted["base_rate"] == pytest.approx(made.corpus.target.y[parts.test, 0].mean())
 
 
 def test_one_target_alone_and_the_same_seed_give_the_same_bytes(world: Path) -> None:
@@ -293,14 +293,14 @@ def test_the_zero_shot_row_is_what_the_model_answers_and_nothing_is_fitted(world
     results = json.loads((out / "results.json").read_text())
     (row,) = [row for row in results["rows"] if row["name"].startswith("zero-shot")]
     assert row["name"] == "zero-shot base" and row["kind"] == "baseline" and row["C"] is None
-    plan = make_plan(spec, world / "store")
-    parts = split(plan.corpus, test=0.34, seed=0)
+    made = make_plan(spec, world / "store")
+    parts = split(made.corpus, test=0.34, seed=0)
     target = TargetSpec(model=str(world / "base"), device="cpu")
-    prompts = [Prompt(f"{plan.corpus.texts[row]} very") for row in parts.test]
+    prompts = [Prompt(f"{made.corpus.texts[row]} very") for row in parts.test]
     found = load_target(target, find_target(target)).score(prompts, [["please", "red mat"]] * len(prompts))
     said = [int(own[1].normalized("tokens") > own[0].normalized("tokens")) for own in found]
-    truth = plan.corpus.target.y[parts.test]
-    assert plan.corpus.target.classes == ("false", "true")
+    truth = made.corpus.target.y[parts.test]
+    assert made.corpus.target.classes == ("false", "true")
     assert row["macro_f1"] == pytest.approx(f1_score(truth, said, average="macro"))
     assert any(said) and not all(said)
     assert row["name"] in (out / "report.html").read_text() or "own answer" in (out / "report.html").read_text()
@@ -309,6 +309,11 @@ def test_the_zero_shot_row_is_what_the_model_answers_and_nothing_is_fitted(world
 
 
 def test_answers_are_asked_once_and_again_only_for_other_words(world: Path) -> None:
+    store = world / "asked-store"
+    before = plan(zero_shot_spec(world), store)["rows_through_a_model"]
+    assert extract_features(zero_shot_spec(world), store)["passed"] == before == 2 * N
+    assert plan(zero_shot_spec(world), store)["rows_through_a_model"] == 0
+    assert extract_features(zero_shot_spec(world), store)["passed"] == 0
     (first,) = make_plan(zero_shot_spec(world), world / "store").answers
     (same,) = make_plan(zero_shot_spec(world), world / "store").answers
     (other,) = make_plan(zero_shot_spec(world, prompt="{text} please"), world / "store").answers

@@ -117,7 +117,6 @@ class _Asking:
         self._model: CausalModel | None = None
         self.files = find_target(spec.target)
         self.identity = target_identity(spec.target, self.files)
-        self.passed = 0
 
     def condition(self, name: str, condition: Condition) -> _Answered:
         """What the model says to all rows under one condition, and whether it is right."""
@@ -158,7 +157,6 @@ class _Asking:
             said = [[astuple(score) for score in own] for own in model.score(fitted, answers)]
         values = {"prompts": [prompt.text for prompt in fitted], "said": said}
         self._memory.write(key, values, {})
-        self.passed += len(rows)
         return values
 
     def _loaded(self) -> CausalModel:

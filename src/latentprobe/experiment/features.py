@@ -167,7 +167,8 @@ def plan(spec: ExperimentSpec, store: Path | None = None) -> dict[str, Any]:
         "sources_to_extract": len(missing),
         "rows_through_a_model": sum(
             len(planned.corpus) for _, own in planned.passes if any(source in missing for source in own)
-        ),
+        )
+        + sum(len(planned.corpus) for asked in planned.answers if asked.fingerprint not in planned.store),
         "representations": len(rows),
         "probe_fits": fits,
         "store": str(planned.store.root),
