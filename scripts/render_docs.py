@@ -4,8 +4,8 @@
     python scripts/render_docs.py --check    write nothing; exit 1 if anything is out of date
 
 Whole pages: docs/cli.md, docs/spec.md, docs/api.md, docs/results.md, docs/lab.md. Blocks between markers such as
-``<!-- results -->`` and ``<!-- /results -->``: README.md. What depends on results/ is left as it is where those files
-are missing.
+``<!-- results -->`` and ``<!-- /results -->``: README.md, docs/behaviour.md. What depends on results/ is left as it is
+where those files are missing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from render_lab import lab_page
-from render_reference import api_page, cli_page, spec_page
+from render_reference import api_page, behaviour_keys, cli_page, spec_page
 from render_results import demo_block, read_results, results_block, results_page, saes_block
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 def pages() -> dict[Path, str]:
     """Every generated file with the content it should have."""
     written = {"cli.md": cli_page(), "spec.md": spec_page(), "api.md": api_page()}
+    behaviour = (ROOT / "docs" / "behaviour.md").read_text(encoding="utf-8")
+    written["behaviour.md"] = with_blocks(behaviour, {"keys": behaviour_keys()})
     blocks = {"saes": saes_block(ROOT / "src" / "latentprobe" / "assets" / "saes")}
     measured = read_results(ROOT / "results")
     if measured:

@@ -16,9 +16,9 @@ from typer.models import ArgumentInfo, OptionInfo
 
 import latentprobe
 from latentprobe.cli.main import app
-from latentprobe.config import ExperimentSpec, parse_spec
+from latentprobe.config import BehaviourSpec, ExperimentSpec, MatchingSpec, parse_spec
 
-__all__ = ["api_page", "cli_page", "example_spec", "spec_page", "table"]
+__all__ = ["api_page", "behaviour_keys", "cli_page", "example_spec", "spec_page", "table"]
 
 WRITTEN = "<!-- Written by scripts/render_docs.py: change the source, then `make docs`. -->\n"
 
@@ -48,6 +48,15 @@ SHORTEST = """name: toxicity
 data: {path: toxicity_en.csv, label: is_toxic}
 backbones: [{layers: [1, 3, 5]}]
 """
+
+#: Parts of the spec of questions, and of a matching, in the order of their page.
+BEHAVIOUR_PARTS = {
+    "BehaviourSpec": "The whole file.",
+    "TargetSpec": "Under `target`.",
+    "QuestionSpec": "Under `data`.",
+    "ConditionSpec": "One of `conditions`.",
+    "MatchingSpec": "The whole spec of `run_matching`; its other parts are those of [an experiment](spec.md).",
+}
 
 API_INTRO = """# Python
 
@@ -148,6 +157,13 @@ def spec_page() -> str:
     return "\n".join([WRITTEN + SPEC_INTRO, shortest, *tables, whole])
 
 
+def behaviour_keys() -> str:
+    """The block of docs/behaviour.md with every field of its specs."""
+    schema = BehaviourSpec.model_json_schema()
+    models = {"BehaviourSpec": schema, **schema["$defs"], "MatchingSpec": MatchingSpec.model_json_schema()}
+    return "\n".join(_part(name, models[name]) for name in BEHAVIOUR_PARTS)
+
+
 def _line(text: str | None) -> str:
     """A documentation string as one line, as tables and comments need it."""
     return " ".join((text or "").split())
@@ -160,7 +176,7 @@ def _part(name: str, schema: Mapping[str, Any]) -> str:
         [f"`{key}`", _kind(field), "needed" if key in needed else _yaml_default(field), _line(field["description"])]
         for key, field in schema["properties"].items()
     ]
-    what = f"{PARTS[name]} {schema['description']}"
+    what = f"{(PARTS | BEHAVIOUR_PARTS)[name]} {schema['description']}"
     return f"## {name}\n\n{what}\n\n{table(['key', 'value', 'default', ''], rows)}"
 
 
@@ -175,7 +191,8 @@ def _kind(schema: Mapping[str, Any], *, many: bool = False) -> str:
     """What a JSON schema allows, in words."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
-        return f"[{name}](#{name.lower()})"
+        page = "spec.md" * (name not in BEHAVIOUR_PARTS and name not in PARTS)
+        return f"[{name}]({page}#{name.lower()})"
     if "anyOf" in schema:
         return " or ".join(_kind(one, many=many) for one in schema["anyOf"] if one.get("type") != "null")
     if "enum" in schema or "const" in schema:
@@ -184,6 +201,8 @@ def _kind(schema: Mapping[str, Any], *, many: bool = False) -> str:
         return f"list of {_kind(schema['items'], many=True)}"
     if schema["type"] == "object":
         return f"mapping to {_kind(schema['additionalProperties'], many=True)}"
+    if schema["type"] == "boolean":
+        return "`true` or `false`"
     words = {"string": "text", "integer": "whole number", "number": "number"}
     return words[schema["type"]] + "s" * many + _range(schema)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sklearn.metrics import f1_score
 
 from latentprobe.config import ProbeSpec
 from latentprobe.corpus import Target
@@ -136,3 +137,18 @@ def test_values_at_a_threshold_are_off_in_use_as_in_training() -> None:
     assert probe.decision(rows)[:, 0].tolist() == [0.0, 1.0]
     assert probe.decision(sp.csr_matrix(rows))[:, 0].tolist() == [0.0, 1.0]
     assert probe.predict(rows, "binary").tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_scores_of_the_classes_decide_as_they_are_and_learn_nothing_from_labels(k: int) -> None:
+    """The zero-shot row: the same decisions whatever the labels, and the largest score wins."""
+    target = labels(60, k)
+    scores = np.random.default_rng(0).normal(size=(60, k)).astype(np.float32)
+    folds = inner_folds(target, np.arange(60), 3, 0)
+    found = choose(scores, target, folds, Recipe("scores"), ProbeSpec())
+    other = choose(scores, labels(60, k, seed=1), folds, Recipe("scores"), ProbeSpec())
+    np.testing.assert_array_equal(found.out_of_fold, other.out_of_fold)
+    np.testing.assert_array_equal(found.out_of_fold, found.decision(scores))
+    np.testing.assert_array_equal(found.probe.predict(scores, target.kind), scores.argmax(axis=1))
+    assert found.probe.C is None
+    assert found.inner_macro_f1 == pytest.approx(f1_score(target.y, scores.argmax(axis=1), average="macro"))

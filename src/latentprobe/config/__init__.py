@@ -5,6 +5,7 @@ Knows what may be asked for; knows nothing of how it is done.
 """
 
 from latentprobe.config.backbone import BackboneSpec, Site
+from latentprobe.config.behaviour import BehaviourSpec, ConditionSpec, QuestionSpec, TargetSpec
 from latentprobe.config.data import ColumnTest, DataSpec, FileTest
 from latentprobe.config.experiment import EvaluateSpec, ExperimentSpec, ProbeSpec
 from latentprobe.config.fields import (
@@ -18,7 +19,15 @@ from latentprobe.config.fields import (
     Unique,
 )
 from latentprobe.config.fit import FitSpec
-from latentprobe.config.reading import parse_spec, read_spec
+from latentprobe.config.models import MatchingSpec, ModelsSpec
+from latentprobe.config.reading import (
+    parse_as,
+    parse_spec,
+    read_behaviour_spec,
+    read_matching_spec,
+    read_models_spec,
+    read_spec,
+)
 from latentprobe.config.regimes import RegimesSpec, ShiftSpec
 from latentprobe.config.task import TaskSpec
 
@@ -26,23 +35,33 @@ __all__ = [
     "HIDDEN_POOLINGS",
     "POOLINGS",
     "BackboneSpec",
+    "BehaviourSpec",
     "Binarize",
     "ColumnTest",
+    "ConditionSpec",
     "DataSpec",
     "EvaluateSpec",
     "ExperimentSpec",
     "FileTest",
     "FitSpec",
     "Frozen",
+    "MatchingSpec",
+    "ModelsSpec",
     "Pooling",
     "PositiveFloat",
     "ProbeSpec",
+    "QuestionSpec",
     "RegimesSpec",
     "Selection",
     "ShiftSpec",
     "Site",
+    "TargetSpec",
     "TaskSpec",
     "Unique",
+    "parse_as",
     "parse_spec",
+    "read_behaviour_spec",
+    "read_matching_spec",
+    "read_models_spec",
     "read_spec",
 ]

@@ -27,6 +27,8 @@ class BackboneSpec(Frozen):
     alone: what enters the first block (`resid_pre`), or the token embedding (`embed`)."""
     saes: Literal["auto"] | Annotated[tuple[str, ...], Unique] = "auto"
     """`auto`: every bundled SAE of those layers; or a list of references."""
+    accept_model: bool = False
+    """Take SAEs that name another model as the one they were trained on, such as the base model of a tuned one."""
     tokens: Literal["content", "all", "image", "text"] = "content"
     """`content` leaves special tokens out, and of an image's tokens takes those of the image; `image` and `text` tell
     apart the tokens of a vision-language model; padding is never selected."""

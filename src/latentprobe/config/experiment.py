@@ -69,7 +69,8 @@ class ExperimentSpec(Frozen):
     """What SAE features are compared with, on the same rows, tokens and grid: hidden states; `prompted`, those at the
     end of the task's prompt; `pca{K}`, K principal components of them, and `pca`, as many as each top{K} of
     `selection`; `sae_hidden`, SAE features and hidden states side by side; `random_sae`, an untrained encoder as wide
-    and as sparse as each SAE; TF-IDF of words and characters; text length; the most frequent class."""
+    and as sparse as each SAE; `zero_shot`, what a causal model answers to the task's prompt; TF-IDF of words and
+    characters; text length; the most frequent class."""
     probe: ProbeSpec = ProbeSpec()
     """The linear model."""
     evaluate: EvaluateSpec = EvaluateSpec()
@@ -85,6 +86,8 @@ class ExperimentSpec(Frozen):
     def _have_what_they_need(cls, baselines: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if "prompted" in baselines and info.data.get("task", ...) is None:
             raise ValueError("prompted reads the question of `task`; add one: {prompt: ...}")
+        if "zero_shot" in baselines and info.data.get("task", ...) is None:
+            raise ValueError("zero_shot answers the question of `task`; add one: {prompt: ...}")
         sizes = [name for name in info.data.get("selection", ["top1"]) if name.startswith("top")]
         if "pca" in baselines and not sizes:
             raise ValueError("pca takes its sizes from the top{K} of `selection`; add one, or name a size: pca64")

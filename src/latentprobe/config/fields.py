@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from latentprobe.errors import nearest
 
 POOLINGS = ("max", "sum", "mean", "last", "count", "rate", "top{N}", "rollmax{K}")
 HIDDEN_POOLINGS = ("mean", "max", "last")
 BASELINES = (
-    "hidden", "prompted", "pca", "pca{K}", "sae_hidden", "random_sae", "tfidf", "majority", "length",
+    "hidden", "prompted", "pca", "pca{K}", "sae_hidden", "random_sae", "zero_shot", "tfidf", "majority", "length",
 )  # fmt: skip
 
 
@@ -60,6 +60,27 @@ def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return values
 
 
+def _words(values: Any) -> Any:
+    """YAML reads an unquoted ``yes`` as true and ``1`` as a number; here both are words."""
+    if not isinstance(values, dict):
+        return values
+    return {_word(key): _word(value) for key, value in values.items()}
+
+
+def _word(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value) if isinstance(value, int | float) else value
+
+
+def _told_apart(values: dict[str, str]) -> dict[str, str]:
+    if len(values) < 2 or len(set(values.values())) != len(values) or not all(map(str.strip, values.values())):
+        raise ValueError("at least two answers, each with words of its own")
+    return values
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Words = Annotated[dict[str, str], BeforeValidator(_words), AfterValidator(_told_apart)]
 Pooling = Annotated[str, AfterValidator(_pooling)]
 Binarize = Annotated[str | float, AfterValidator(_binarize)]
 Baseline = Annotated[str, AfterValidator(_baseline)]

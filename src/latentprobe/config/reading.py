@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
 from latentprobe.config.backbone import BackboneSpec
+from latentprobe.config.behaviour import BehaviourSpec, ConditionSpec, QuestionSpec, TargetSpec
 from latentprobe.config.data import DataSpec, FileTest
 from latentprobe.config.experiment import EvaluateSpec, ExperimentSpec, ProbeSpec
 from latentprobe.config.fields import Frozen
+from latentprobe.config.models import MatchingSpec, ModelsSpec
 from latentprobe.config.task import TaskSpec
 from latentprobe.errors import SpecError, nearest
+
+AnySpec = TypeVar("AnySpec", ExperimentSpec, BehaviourSpec, ModelsSpec, MatchingSpec)
+AnyData = TypeVar("AnyData", DataSpec, QuestionSpec)
 
 
 def read_spec(path: Path) -> ExperimentSpec:
@@ -22,6 +27,49 @@ def read_spec(path: Path) -> ExperimentSpec:
     Raises:
         SpecError: no such file, not YAML, an unknown key or a value out of range.
     """
+    return _read(ExperimentSpec, path)
+
+
+def read_behaviour_spec(path: Path) -> BehaviourSpec:
+    """The spec of questions to a model in a YAML file. Raises as :func:`read_spec` does."""
+    return _read(BehaviourSpec, path)
+
+
+def read_models_spec(path: Path) -> ModelsSpec:
+    """The spec of a matrix of source and target models in a YAML file. Raises as :func:`read_spec` does."""
+    return _read(ModelsSpec, path)
+
+
+def read_matching_spec(path: Path) -> MatchingSpec:
+    """The spec of a matching of features in a YAML file. Raises as :func:`read_spec` does."""
+    return _read(MatchingSpec, path)
+
+
+def parse_spec(values: Any, *, where: str = "the spec") -> ExperimentSpec:
+    """Validate plain values as a spec. ``where`` names their source in messages.
+
+    Raises:
+        SpecError: with every wrong field in one message.
+    """
+    return parse_as(ExperimentSpec, values, where=where)
+
+
+def parse_as(kind: type[AnySpec], values: Any, *, where: str = "the spec") -> AnySpec:
+    """As :func:`parse_spec`, for a spec of some kind."""
+    if not isinstance(values, dict):
+        needed = [f"`{key}:`" for key, field in kind.model_fields.items() if field.is_required()]
+        raise SpecError(
+            f"{where} must be a mapping of keys to values",
+            got=type(values).__name__,
+            fix=f"start with {', '.join(needed[:-1])} and {needed[-1]}, as in the README",
+        )
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise SpecError(f"{where} cannot be used", **_explain(error, kind)) from error
+
+
+def _read(kind: type[AnySpec], path: Path) -> AnySpec:
     path = Path(path)
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -31,29 +79,34 @@ def read_spec(path: Path) -> ExperimentSpec:
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SpecError("the spec is not valid YAML", got=f"{path}: {error}", fix="mend the file there") from error
-    spec = parse_spec(values, where=str(path))
-    return _relative_to(spec, path.parent)
+    spec = parse_as(kind, values, where=str(path))
+    spec = spec.model_copy(update={"data": _relative_to(spec.data, path.parent)})
+    return _with_models(spec, path.parent)
 
 
-def parse_spec(values: Any, *, where: str = "the spec") -> ExperimentSpec:
-    """Validate plain values as a spec. ``where`` names their source in messages.
+def _with_models(spec: AnySpec, folder: Path) -> AnySpec:
+    """The spec with models that are folders written from ``.`` resolved against the folder it lies in."""
 
-    Raises:
-        SpecError: with every wrong field in one message.
-    """
-    if not isinstance(values, dict):
-        raise SpecError(
-            f"{where} must be a mapping of keys to values",
-            got=type(values).__name__,
-            fix="start with `name:`, `data:` and `backbones:`, as in the README",
-        )
-    try:
-        return ExperimentSpec.model_validate(values)
-    except ValidationError as error:
-        raise SpecError(f"{where} cannot be used", **_explain(error)) from error
+    def resolved(part: Any) -> Any:
+        if isinstance(part, tuple):
+            return tuple(map(resolved, part))
+        model = getattr(part, "model", None)
+        return part.model_copy(update={"model": _from_here(model, folder)}) if isinstance(model, str) else part
+
+    parts = {
+        key: getattr(spec, key) for key in ("backbones", "task", "target", "first", "second") if hasattr(spec, key)
+    }
+    changes = {key: resolved(part) for key, part in parts.items()}
+    if isinstance(spec, ModelsSpec):
+        changes["targets"] = {key: model and _from_here(model, folder) for key, model in spec.targets.items()}
+    return spec.model_copy(update=changes)
 
 
-def _explain(error: ValidationError) -> dict[str, str]:
+def _from_here(model: str, folder: Path) -> str:
+    return str((folder / model).resolve()) if model.startswith(".") else model
+
+
+def _explain(error: ValidationError, kind: type[Frozen]) -> dict[str, str]:
     """Pydantic's list of faults as one 'got' and one 'fix'."""
     faults = error.errors()
     places = [fault["loc"] for fault in faults]
@@ -64,7 +117,7 @@ def _explain(error: ValidationError) -> dict[str, str]:
         place = ".".join(str(part) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
             got.append(f"unknown key {place}")
-            fixes.append(f"remove {place}{nearest(str(fault['loc'][-1]), _keys_beside(fault['loc']))}")
+            fixes.append(f"remove {place}{nearest(str(fault['loc'][-1]), _keys_beside(fault['loc'], kind))}")
         elif fault["type"] == "missing":
             got.append(f"no key {place}")
             fixes.append(f"add {place}")
@@ -74,30 +127,33 @@ def _explain(error: ValidationError) -> dict[str, str]:
     return {"got": "; ".join(got), "fix": "; ".join(fixes)}
 
 
-def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
+def _keys_beside(location: tuple[int | str, ...], kind: type[Frozen]) -> list[str]:
     """The keys that are allowed where an unknown one stood."""
     rooms: dict[str, type[Frozen]] = {
-        "data": DataSpec,
+        "data": QuestionSpec if kind is BehaviourSpec else DataSpec,
         "backbones": BackboneSpec,
+        "first": BackboneSpec,
+        "second": BackboneSpec,
         "probe": ProbeSpec,
         "evaluate": EvaluateSpec,
+        "target": TargetSpec,
+        "conditions": ConditionSpec,
         "task": TaskSpec,
     }
-    room = rooms.get(str(location[0]) if len(location) > 1 else "", ExperimentSpec)
+    room = rooms.get(str(location[0]) if len(location) > 1 else "", kind)
     return list(room.model_fields)
 
 
-def _relative_to(spec: ExperimentSpec, folder: Path) -> ExperimentSpec:
-    """Resolve the file names of a spec against the folder it lies in."""
+def _relative_to(data: AnyData, folder: Path) -> AnyData:
+    """Resolve the file names of the data of a spec against the folder it lies in."""
 
     def resolve(name: str) -> str:
         return name if name.startswith("hf:") else str((folder / name).resolve())
 
-    data = spec.data
     changes: dict[str, Any] = {"path": resolve(data.path)}
-    if data.labels_path is not None:
+    if isinstance(data, DataSpec) and data.labels_path is not None:
         changes["labels_path"] = resolve(data.labels_path)
-    if isinstance(data.test, FileTest):
+    if isinstance(data, DataSpec) and isinstance(data.test, FileTest):
         labels = data.test.labels_path
         changes["test"] = FileTest(path=resolve(data.test.path), labels_path=labels and resolve(labels))
-    return spec.model_copy(update={"data": data.model_copy(update=changes)})
+    return data.model_copy(update=changes)

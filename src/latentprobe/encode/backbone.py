@@ -21,7 +21,7 @@ from torch import nn
 
 from latentprobe.config import BackboneSpec
 from latentprobe.corpus import Rows
-from latentprobe.encode.families import find_blocks, find_family, find_tap, require_site
+from latentprobe.encode.families import FAMILIES, find_blocks, find_family, find_tap, require_site
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.image_families import require_rows
 from latentprobe.encode.loading import choose_device, choose_dtype, keep_blocks, loading_from, read_config, read_weights
@@ -56,7 +56,7 @@ class Backbone:
 
     def __init__(self, files: ModelFiles, spec: BackboneSpec, model: nn.Module, tokenizer: Any) -> None:
         self._hook_into(files, spec, model, model)
-        self.max_tokens = _window_size(files, spec, model.config, tokenizer)
+        self.max_tokens = window_size(files, spec.max_tokens, model.config, tokenizer)
         self._reader = Reader(tokenizer, spec, max_tokens=self.max_tokens, name=files.name)
 
     def _hook_into(self, files: ModelFiles, spec: BackboneSpec, model: nn.Module, hooked: nn.Module) -> None:
@@ -192,22 +192,26 @@ def _kept_backbone(spec: BackboneSpec, weights_sha256: str, tokenizer_sha256: st
     return load_backbone(spec)
 
 
-def _window_size(files: ModelFiles, spec: BackboneSpec, config: Any, tokenizer: Any) -> int:
-    """Tokens a window: the least that the tokenizer, the position table and the training of the model allow."""
+def window_size(files: ModelFiles, max_tokens: int | None, config: Any, tokenizer: Any) -> int:
+    """Tokens a window: the least that the tokenizer, the position table and the training of the model allow.
+
+    Raises:
+        SpecError: ``max_tokens``, what was asked for, is more.
+    """
     limits = [int(tokenizer.model_max_length)]
     if positions := getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None):
-        reserved = config.pad_token_id + 1 if find_family(config.model_type).after_padding else 0
-        limits.append(int(positions) - reserved)
+        family = FAMILIES.get(config.model_type)
+        limits.append(int(positions) - (config.pad_token_id + 1 if family and family.after_padding else 0))
     sentence = files.folder / "sentence_bert_config.json"
     if sentence.is_file():
         limits.append(int(read_json(sentence)["max_seq_length"]))
     limit = min(limits)
     if limit > NO_LIMIT:
         limit = UNLIMITED_TOKENS
-    if spec.max_tokens is not None and spec.max_tokens > limit:
+    if max_tokens is not None and max_tokens > limit:
         raise SpecError(
             f"{files.name} takes windows of at most {limit} tokens",
-            got=f"max_tokens: {spec.max_tokens}",
+            got=f"max_tokens: {max_tokens}",
             fix=f"leave max_tokens out, or set it to {limit} or less",
         )
-    return spec.max_tokens or limit
+    return max_tokens or limit

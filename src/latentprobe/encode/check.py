@@ -110,7 +110,12 @@ def check_sae(
     """
     sae = load_sae(reference, decoder=True)
     spec = BackboneSpec(
-        model=_model(sae, model), layers=(sae.hook.layer,), hook=sae.hook.site, saes=(reference,), device=device
+        model=_model(sae, model),
+        layers=(sae.hook.layer,),
+        hook=sae.hook.site,
+        saes=(reference,),
+        accept_model=model is not None,
+        device=device,
     )
     rows = _rows(spec, texts, images)
     backbone = _load(spec, sae, images=images is not None)

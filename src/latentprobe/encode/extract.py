@@ -26,6 +26,7 @@ from latentprobe.encode.loading import choose_device, choose_dtype, read_config
 from latentprobe.encode.model_files import MINILM, ModelFiles, find_model
 from latentprobe.encode.random_sae import RandomSAE, sample_states
 from latentprobe.encode.sae import SAE
+from latentprobe.encode.trained_on import is_another_model
 from latentprobe.errors import SAEError, SpecError
 from latentprobe.store import FeatureStore
 from latentprobe.store.feature_store import fingerprint
@@ -236,7 +237,8 @@ def settle_bos(spec: BackboneSpec, saes: Sequence[SAE]) -> BackboneSpec:
 
 
 def require_fit(sae: SAE, spec: BackboneSpec, files: ModelFiles) -> None:
-    """Refuse an SAE of another hook point or layer than asked for, or for hidden states of another size."""
+    """Refuse an SAE of another hook point or layer than asked for, for hidden states of another size, or, unless the
+    spec accepts that, of another model."""
     require_hook(sae, spec)
     require_size(sae.reference, sae.d_in, sae.model, spec, files)
 
@@ -253,13 +255,21 @@ def require_hook(sae: SAE, spec: BackboneSpec) -> None:
 
 
 def require_size(reference: str, d_in: int, model: str | None, spec: BackboneSpec, files: ModelFiles) -> None:
-    """Refuse an SAE for hidden states of another size than the model's."""
+    """Refuse an SAE for hidden states of another size than the model's, or, unless the spec accepts that, of another
+    model."""
     width = hidden_size(files.config)
     if spec.hook != "attn_z" and width is not None and d_in != width:
         raise SAEError(
             f"an SAE for hidden states of size {width} was expected ({files.name})",
             got=f"{reference}, for size {d_in}" + (f", trained on {model}" if model else ""),
             fix="name an SAE that was trained on this model",
+        )
+    if not spec.accept_model and is_another_model(model, files):
+        raise SAEError(
+            f"an SAE that was trained on {files.name} was expected",
+            got=f"{reference}, trained on {model}",
+            fix="name one of this model; or, to see what an SAE of the base model does on a tuned one, write "
+            "`accept_model: true` beside `saes` in a spec",
         )
 
 

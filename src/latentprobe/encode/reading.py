@@ -18,7 +18,7 @@ from latentprobe.corpus import ImageFile
 from latentprobe.encode.framing import Frame, Framed, chat_frame, prompt_frame
 from latentprobe.errors import CorpusError, ModelError, SpecError
 
-__all__ = ["Reader", "Tokens"]
+__all__ = ["Reader", "Tokens", "bos_changes"]
 
 #: Tokens of a text that a window must have room for beside its frame.
 ROOM = 8
@@ -78,7 +78,7 @@ class Reader:
             self._frame = chat_frame(tokenizer, name, spec.prompt)
         elif spec.prompt is not None:
             self._frame = prompt_frame(spec.prompt)
-        self._prepends, self._drops = self._bos(name)
+        self._prepends, self._drops = bos_changes(tokenizer, spec.bos, self._frame, name)
         self._room = self._room_for_text(name)
 
     def read(self, texts: Sequence[str]) -> list[Tokens]:
@@ -209,22 +209,6 @@ class Reader:
             spans = np.concatenate([np.zeros((1, 2), np.int32), spans])
         return ids, special, spans
 
-    def _bos(self, name: str) -> tuple[bool, bool]:
-        """Whether a BOS token must be put before what the tokenizer gives, and whether one must be taken away."""
-        bos = self._tokenizer.bos_token_id
-        if self._spec.bos == "always" and bos is None:
-            raise ModelError(
-                "a BOS token was expected, because `bos: always` or the SAEs' own training asks for it",
-                got=f"{name}, whose tokenizer has none",
-                fix="set `bos: never` to read texts as the tokenizer gives them",
-            )
-        frame = self._frame or Frame("", "")
-        (ids,) = self._encode([frame.wrap("a").text], add_special_tokens=not frame.complete)["input_ids"]
-        comes = ids[:1] == [bos]
-        # An encoder's first token (CLS) is part of every input it was trained on, also where it is called BOS too.
-        removable = bos != self._tokenizer.cls_token_id
-        return self._spec.bos == "always" and not comes, self._spec.bos == "never" and comes and removable
-
     def _room_for_text(self, name: str) -> int:
         """Tokens of a text that go into one window beside the frame."""
         if self._frame is None:
@@ -238,6 +222,33 @@ class Reader:
                 fix="shorten the prompt, or set a larger max_tokens",
             )
         return room
+
+
+def bos_changes(tokenizer: Any, bos: str, frame: Frame | None, name: str) -> tuple[bool, bool]:
+    """Whether a BOS token must be put before what the tokenizer gives, and whether one must be taken away.
+
+    Args:
+        tokenizer: a fast one of transformers.
+        bos: ``auto``, ``always`` or ``never``.
+        frame: what stands around each text.
+        name: of the model, for messages.
+
+    Raises:
+        ModelError: ``always``, where the tokenizer has no BOS token.
+    """
+    number = tokenizer.bos_token_id
+    if bos == "always" and number is None:
+        raise ModelError(
+            "a BOS token was expected, because `bos: always` or the SAEs' own training asks for it",
+            got=f"{name}, whose tokenizer has none",
+            fix="set `bos: never` to read texts as the tokenizer gives them",
+        )
+    frame = frame or Frame("", "")
+    ids = tokenizer(frame.wrap("a").text, add_special_tokens=not frame.complete, verbose=False)["input_ids"]
+    comes = ids[:1] == [number]
+    # An encoder's first token (CLS) is part of every input it was trained on, also where it is called BOS too.
+    removable = number != tokenizer.cls_token_id
+    return bos == "always" and not comes, bos == "never" and comes and removable
 
 
 def _special_ids(tokenizer: Any) -> NDArray[np.int64]:

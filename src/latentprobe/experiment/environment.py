@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
 from latentprobe.encode.extract import PlannedSource
+from latentprobe.encode.zero_shot import PlannedAnswers
 
 __all__ = ["Reporter", "Silent", "Stopwatch", "environment"]
 
@@ -63,9 +64,11 @@ class Stopwatch:
             self.seconds[name] = round(self.seconds.get(name, 0) + time.perf_counter() - start, 3)
 
 
-def environment(sources: Sequence[PlannedSource], seed: int, seconds: dict[str, float]) -> dict[str, Any]:
-    """The content of environment.json."""
-    models = {source.made_from["weights"]: source for source in sources}
+def environment(
+    sources: Sequence[PlannedSource], seed: int, seconds: dict[str, float], answers: Sequence[PlannedAnswers] = ()
+) -> dict[str, Any]:
+    """The content of environment.json. ``answers``: models that were asked."""
+    models = {made["weights"]: made for made in [*(one.made_from for one in answers), *(s.made_from for s in sources)]}
     saes = {source.sae.sha256: source.sae for source in sources if source.sae}
     return {
         "latentprobe": version("latentprobe"),
@@ -74,14 +77,14 @@ def environment(sources: Sequence[PlannedSource], seed: int, seconds: dict[str, 
         "cpu_count": os.cpu_count(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "models": [
-            {key: source.made_from[key] for key in ("model", "weights", "tokenizer", "device", "dtype")}
-            for source in models.values()
+            {key: made[key] for key in ("model", "weights", "tokenizer", "device", "dtype")} for made in models.values()
         ],
         "saes": [
             {"reference": sae.reference, "sha256": digest, "hook": sae.hook.name, "width": sae.width}
             for digest, sae in saes.items()
         ],
-        "fingerprints": {f"{source.model}/{source.hook.name}/{source.reads}": source.fingerprint for source in sources},
+        "fingerprints": {f"{source.model}/{source.hook.name}/{source.reads}": source.fingerprint for source in sources}
+        | {f"{one.spec.model}/zero-shot": one.fingerprint for one in answers},
         "seed": seed,
         "seconds": seconds,
     }

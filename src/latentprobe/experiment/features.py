@@ -10,6 +10,7 @@ from typing import Any
 from latentprobe.config import BackboneSpec, ExperimentSpec
 from latentprobe.corpus import Corpus, read_corpus
 from latentprobe.encode.extract import PlannedSource, extract, plan_prompted, plan_sources
+from latentprobe.encode.zero_shot import PlannedAnswers, ask, plan_answers
 from latentprobe.errors import SpecError
 from latentprobe.experiment.environment import Reporter, Silent
 from latentprobe.experiment.places import require_room
@@ -21,7 +22,7 @@ Find = Callable[..., list[PlannedSource]]
 FindPrompted = Callable[..., tuple[BackboneSpec, list[PlannedSource]]]
 
 #: Baselines that read texts, which images have none of.
-TEXT_BASELINES = ("tfidf", "length", "prompted")
+TEXT_BASELINES = ("tfidf", "length", "prompted", "zero_shot")
 #: Baselines made of the pooled hidden states.
 HIDDEN_BASELINES = ("hidden", "sae_hidden")
 
@@ -36,6 +37,8 @@ class Plan:
     """One tuple a backbone."""
     prompted: tuple[tuple[BackboneSpec, tuple[PlannedSource, ...]], ...]
     """Backbones that read the task's prompt, where the spec compares with that, and the sources of each."""
+    answers: tuple[PlannedAnswers, ...]
+    """Models that are asked for the class of each text, where the spec compares with that."""
     store: FeatureStore
 
     @property
@@ -63,6 +66,16 @@ class Plan:
                 backbone,
                 sources,
                 self.corpus.rows,
+                self.corpus.ids,
+                self.store,
+                progress=lambda done, total, stage=stage: reporter.progress(stage, done, total),  # type: ignore[misc]
+                say=reporter.say,
+            )
+        for planned in self.answers:
+            stage = f"ask {planned.files.name}"
+            passed += ask(
+                planned,
+                self.corpus.texts,
                 self.corpus.ids,
                 self.store,
                 progress=lambda done, total, stage=stage: reporter.progress(stage, done, total),  # type: ignore[misc]
@@ -101,9 +114,21 @@ def make_plan(
             got="baselines: []",
             fix="write `baselines: [hidden, tfidf, majority]`",
         )
-    return Plan(
-        spec, corpus, sources, tuple(_prompted(spec, corpus, find_prompted)), FeatureStore(store or default_store())
-    )
+    prompted, answers = tuple(_prompted(spec, corpus, find_prompted)), tuple(_answers(spec, corpus))
+    return Plan(spec, corpus, sources, prompted, answers, FeatureStore(store or default_store()))
+
+
+def _answers(spec: ExperimentSpec, corpus: Corpus) -> list[PlannedAnswers]:
+    """The models that are asked the task."""
+    if spec.task is None or "zero_shot" not in spec.baselines:
+        return []
+    if corpus.target.kind == "multilabel":
+        raise SpecError(
+            "zero_shot asks for one class a text",
+            got=f"{len(corpus.target.classes)} label columns",
+            fix="leave zero_shot out, or name one label column",
+        )
+    return plan_answers(spec.task, spec.backbones, corpus.target.classes, corpus.fingerprint)
 
 
 def _prompted(

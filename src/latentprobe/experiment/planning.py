@@ -43,7 +43,7 @@ def plan(spec: ExperimentSpec, store: Path | None = None) -> dict[str, Any]:
             if (missing := [source for source in sources if source.fingerprint not in planned.store])
         ]
     missing = [source for source in planned.all_sources if source.fingerprint not in planned.store]
-    rows = representations(planned.spec, planned.all_sources, planned.corpus, planned.store)
+    rows = representations(planned.spec, planned.all_sources, planned.corpus, planned.store, planned.answers)
     return {
         "name": spec.name,
         "rows": len(planned.corpus),

@@ -15,6 +15,7 @@ from latentprobe.corpus import Corpus
 from latentprobe.encode.extract import PlannedSource
 from latentprobe.encode.random_sae import RandomSAE
 from latentprobe.encode.sae import SAE
+from latentprobe.encode.zero_shot import SCORES, PlannedAnswers
 from latentprobe.learn import Representation, SideBySide
 from latentprobe.store import DenseFeatures, FeatureStore, SparseFeatures
 
@@ -25,7 +26,11 @@ COLUMNS = ("model", "layer", "sae", "width", "tokens", "pooling", "binarize", "s
 
 
 def representations(
-    spec: ExperimentSpec, sources: Sequence[PlannedSource], corpus: Corpus, store: FeatureStore
+    spec: ExperimentSpec,
+    sources: Sequence[PlannedSource],
+    corpus: Corpus,
+    store: FeatureStore,
+    answers: Sequence[PlannedAnswers] = (),
 ) -> list[Representation]:
     """The rows of the table, SAE rows first, in the order of the spec."""
     several = len(spec.backbones) > 1
@@ -43,6 +48,8 @@ def representations(
                 for row in _hidden_rows(source, store, several)
                 for k in spec.components
             ]
+        elif name == "zero_shot":
+            rows += [_zero_shot_row(planned, store) for planned in answers]
         elif name == "sae_hidden":
             rows += _joint_rows(sources, store, several)
         elif name == "random_sae":
@@ -136,6 +143,17 @@ def _joint_rows(sources: Sequence[PlannedSource], store: FeatureStore, several: 
 def _origin(source: PlannedSource) -> tuple[Any, ...]:
     """What a spec allows once: a model, a hook point and the tokens read."""
     return source.model, source.hook, source.tokens
+
+
+def _zero_shot_row(planned: PlannedAnswers, store: FeatureStore) -> Representation:
+    return Representation(
+        kind="baseline",
+        name=f"zero-shot {planned.files.name}",
+        features="scores",
+        load=partial(_dense, store, planned.fingerprint, SCORES),
+        source=f"{planned.fingerprint}/{SCORES}",
+        columns=dict.fromkeys(COLUMNS) | {"model": planned.spec.model, "tokens": planned.prompt},
+    )
 
 
 def _text_rows(baseline: str, corpus: Corpus) -> list[Representation]:

@@ -76,7 +76,7 @@ def run_experiment(
         trials = trials_of(plan.corpus, units_of(plan.corpus), spec.probe, spec.evaluate, test=share)
     with watch.stage("extract"):
         plan.extract(reporter)
-    rows = representations(plan.spec, plan.all_sources, plan.corpus, plan.store)
+    rows = representations(plan.spec, plan.all_sources, plan.corpus, plan.store, plan.answers)
     with watch.stage("evaluate"):
         evaluation = _evaluate(plan, rows, parts, jobs, reporter)
     with watch.stage("statistics"):
@@ -88,7 +88,8 @@ def run_experiment(
     with atomic_folder(out, RUN_FILES) as folder:
         with watch.stage("write"):
             _write(folder, plan, parts, evaluation, blocks)
-        write_json(folder / "environment.json", environment(plan.all_sources, spec.evaluate.seed, watch.seconds))
+        made = environment(plan.all_sources, spec.evaluate.seed, watch.seconds, plan.answers)
+        write_json(folder / "environment.json", made)
         write_report(folder)
     return out
 

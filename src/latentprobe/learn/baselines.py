@@ -27,7 +27,8 @@ __all__ = ["Extractor", "Features", "SideBySide", "extractor_for", "scaling_for"
 
 Features = str
 """What a representation is made of: stored rows, ``sparse``, ``dense``, or ``both`` beside each other (`SideBySide`);
-``pca{K}``, the first K principal components of dense ones; or ``words``, ``characters``, ``length`` or ``majority`` of
+``pca{K}``, the first K principal components of dense ones; ``scores``, one column a class that is its decision already;
+or ``words``, ``characters``, ``length`` or ``majority`` of
 the texts."""
 
 _MAX_TERMS = 50_000
@@ -83,6 +84,7 @@ def extractor_for(features: Features) -> Extractor:
         "both": _Both,
         "sparse": _Stored,
         "dense": _Stored,
+        "scores": _Stored,
     }
     return extractors[features]()
 

@@ -117,6 +117,8 @@ def choose(rows: Any, target: Target, folds: Folds, recipe: Recipe, spec: ProbeS
         recipe: what is done before the linear model.
         spec: penalty, grid and class weights.
     """
+    if recipe.features == "scores":
+        return _as_they_are(np.asarray(rows, np.float64), target)
     grid = sorted(spec.C) if recipe.features != "majority" else [1.0]
     decisions: list[NDArray[np.float64]] | None = None
     for fit_rows, held_out in folds:
@@ -140,6 +142,16 @@ def choose(rows: Any, target: Target, folds: Folds, recipe: Recipe, spec: ProbeS
         inner=tuple(zip(shown, scores, strict=True)),
         out_of_fold=decisions[best],
     )
+
+
+def _as_they_are(scores: NDArray[np.float64], target: Target) -> Chosen:
+    """Scores of the classes, [n, classes], as a model that learned nothing: the largest wins, of equals the first."""
+    classes = scores.shape[1]
+    weights = np.array([[-1.0, 1.0]]) if target.kind == "binary" else np.eye(classes)
+    probe = FittedProbe(np.arange(classes), None, weights, np.zeros(len(weights)), None, True)
+    decision = probe.decision(scores)
+    score = macro_f1(target, labels_of(decision, target.kind))
+    return Chosen(probe, extractor_for("scores"), score, ((None, score),), decision)
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,6 +36,7 @@ _FAMILIES = {
     "majority": "Most frequent class",
     "length": "Text length",
     "prompted": "Hidden states after the question",
+    "zero-shot": "The model's own answer",
     "pca": "Principal components",
     "both": "SAE features and hidden states",
     "random": "Untrained SAE",

@@ -50,6 +50,7 @@ _BASELINES = {
     "prompted": "hidden states after the question",
     "pca": "principal components of hidden states",
     "both": "SAE features and hidden states together",
+    "zero-shot": "what the model answers when asked",
     "random": "features of an untrained SAE",
 }
 
