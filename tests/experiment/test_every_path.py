@@ -19,7 +19,8 @@ from latentprobe.encode.backbone import load_backbone
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.errors import SpecError
 from latentprobe.experiment import run_experiment
-from latentprobe.experiment.features import make_plan, plan
+from latentprobe.experiment.features import make_plan
+from latentprobe.experiment.planning import plan
 from latentprobe.report import wording
 from tests.encode.checkpoints import config_v6, write_saelens
 from tests.encode.conftest import WORDS
