@@ -54,7 +54,7 @@ def test_a_completed_spec_reads_back_as_itself() -> None:
         ("pooling", [], "pooling"),
         ("binarize", ["non"], "none, auto or a number"),
         ("binarize", [-0.5], "at least 0"),
-        ("selection", ["best"], "all, l1 or top{K}"),
+        ("selection", ["best"], "all, l1, or top{K}"),
         ("baselines", ["hiden"], "did you mean 'hidden'"),
         ("baselines", ["pca0"], "a baseline is one of"),
         ("baselines", ["pca"], "top{K}"),
@@ -174,9 +174,10 @@ def test_flat_settings_reach_every_field_of_a_classifiers_spec() -> None:
         "model": "m", "revision": "r", "layer": 7, "hook": "mlp_out", "sae": "s", "tokens": "all", "bos": "never",
         "template": "chat", "max_norm_ratio": 2.0, "on_overflow": "error", "max_tokens": 9, "device": "cpu",
         "dtype": "bfloat16", "pooling": "sum", "binarize": 0.5, "selection": "l1", "penalty": "l1", "C": (3.0,),
-        "class_weight": "none", "folds": 4, "seed": 1,
+        "class_weight": "none", "folds": 4, "seed": 1, "accept_model": True,
     }  # fmt: skip
-    fields = {*BackboneSpec.model_fields, *ProbeSpec.model_fields, *FitSpec.model_fields} - {"backbone", "probe"}
+    spec_fields = {*BackboneSpec.model_fields, *ProbeSpec.model_fields, *FitSpec.model_fields}
+    fields = spec_fields - {"backbone", "probe", "also"}
     assert {*changed, "prompt", "select", "layers", "saes"} == fields | {"layer", "sae"}
     default = FitSpec.of()
     assert default.sae == "bundled:minilm-l3-4k" and default.backbone.layers == (3,)

@@ -118,13 +118,15 @@ def test_the_hook_point_is_the_saes_own(
     config = json.loads((folder / "cfg.json").read_text())
     config["metadata"]["hook_name"] = name
     (folder / "cfg.json").write_text(json.dumps(config))
-    layer = HookPoint.parse(name).layer
-    vectorizer = SAEVectorizer(model=str(tiny_model("gpt2")), layer=layer, sae=str(folder), device="cpu")
+    hook = HookPoint.parse(name)
+    settings = {"model": str(tiny_model("gpt2")), "sae": str(folder), "device": "cpu"}
+    vectorizer = SAEVectorizer(layer=hook.layer, hook=hook.site, **settings)
     row = vectorizer.fit_transform(["the cat sat"]).toarray()[0]
     tokens = encoded_by_hand(vectorizer.loaded()[0], folder, "the cat sat", HookPoint.parse(name))
     np.testing.assert_allclose(row, tokens.max(axis=0), atol=1e-5)
-    with pytest.raises(SAEError):
-        SAEVectorizer(model=str(tiny_model("gpt2")), layer=3, sae=str(folder), device="cpu").fit(["the cat sat"])
+    for layer, site in ((3, hook.site), (hook.layer, "mlp_out")):
+        with pytest.raises((SAEError, SpecError)):
+            SAEVectorizer(layer=layer, hook=site, **settings).fit(["the cat sat"])
 
 
 def test_a_text_gives_the_same_row_whatever_stands_beside_it(vectorizer: SAEVectorizer) -> None:

@@ -75,6 +75,25 @@ def test_a_planted_signal_is_found_and_the_other_rows_are_shown_beside_it() -> N
     assert comparison.difference.value == selected["macro_f1"] - found.rows[7]["macro_f1"]
 
 
+def test_the_correction_counts_one_baseline_of_a_family_the_one_inner_folds_prefer() -> None:
+    target = labels(400)
+    rows = sparse_rows(target.y, seed=1)
+    weak, strong = (rows[:, start:].toarray() for start in (8, 4))
+    grid = [
+        _row(rows),
+        _row(weak, "baseline", "dense", name="weak"),
+        _row(strong, "baseline", "dense", name="strong"),
+        _row(_texts(target), "baseline", "words"),
+    ]
+    found = _evaluate(grid, target)
+    assert found.rows[2]["inner_macro_f1"] > found.rows[1]["inner_macro_f1"]
+    tested = [comparison for comparison in found.comparisons if comparison.p_holm is not None]
+    assert [comparison.baseline for comparison in tested] == [2, 3]
+    low, high = sorted(comparison.difference.p for comparison in tested)
+    expected = [max(2 * low, high) if c.difference.p == high else 2 * low for c in tested]
+    assert [comparison.p_holm for comparison in tested] == pytest.approx([min(1.0, p) for p in expected])
+
+
 def test_scores_are_those_of_the_predictions_that_are_handed_back() -> None:
     target = labels(300, 3)
     found = _evaluate(_grid(target), target)

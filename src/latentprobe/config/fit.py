@@ -61,7 +61,7 @@ class FitSpec(Frozen):
         """
         rooms: dict[str, type[Frozen]] = {"backbone": BackboneSpec, "probe": ProbeSpec}
         names = {name: room for room, spec in rooms.items() for name in spec.model_fields}
-        known = [name for name in {**names, **cls.model_fields} if name not in (*rooms, "layers", "saes")]
+        known = [name for name in {**names, **cls.model_fields} if name not in (*rooms, "layers", "saes", "also")]
         if unknown := [name for name in settings if name not in known]:
             raise SpecError(
                 "a setting of a classifier was expected",

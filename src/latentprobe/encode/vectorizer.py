@@ -38,9 +38,11 @@ class SAEVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # s
         layer: block, counted from 0, whose output the SAE reads.
         sae: reference of an SAE of that layer.
         pooling: from tokens to one row: max, sum, mean, last, count, rate, top{N}, rollmax{K}.
-        hook: where in the block: ``resid_post``, ``mlp_out``, ``attn_z``.
+        hook: where in the block: ``resid_post``, ``resid_mid``, ``mlp_out``, ``attn_out``, ``attn_z``; or, of layer 0,
+            ``resid_pre``, ``embed``.
         tokens: ``content`` leaves special tokens out, ``all`` keeps them. Padding is never seen.
-        bos, template, prompt, select, max_norm_ratio, on_overflow, max_tokens, revision, device, dtype: as under
+        bos, template, prompt, select, max_norm_ratio, on_overflow, max_tokens, revision, device, dtype, accept_model:
+            as under
             ``backbones`` of a spec.
 
     Attributes:
@@ -72,6 +74,7 @@ class SAEVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # s
         revision: str | None = None,
         device: str = "auto",
         dtype: str = "auto",
+        accept_model: bool = False,
     ) -> None:
         self.model = model
         self.layer = layer
@@ -89,6 +92,7 @@ class SAEVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # s
         self.revision = revision
         self.device = device
         self.dtype = dtype
+        self.accept_model = accept_model
 
     def fit(self, X: Iterable[str], y: object = None) -> Self:
         """Check the parameters and the texts, and load what is needed.

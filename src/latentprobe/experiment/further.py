@@ -64,7 +64,7 @@ def regimes(
         return None
     settings = plan.spec.evaluate
     made, left_out = conditions(spec, plan.corpus.target, parts, plan.corpus.columns, seed=settings.seed)
-    candidates = [row for row in rows if row.binarize == "none" and row.selection == "all"]
+    candidates = [r for r in rows if r.kind != "both" and r.binarize == "none" and r.selection == "all"]
     told, more = quiver(
         candidates,
         made,

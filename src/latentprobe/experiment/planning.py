@@ -43,6 +43,7 @@ def plan(spec: ExperimentSpec, store: Path | None = None) -> dict[str, Any]:
             if (missing := [source for source in sources if source.fingerprint not in planned.store])
         ]
     missing = [source for source in planned.all_sources if source.fingerprint not in planned.store]
+    asked = sum(answers.fingerprint not in planned.store for answers in planned.answers)
     rows = representations(planned.spec, planned.all_sources, planned.corpus, planned.store, planned.answers)
     return {
         "name": spec.name,
@@ -51,7 +52,7 @@ def plan(spec: ExperimentSpec, store: Path | None = None) -> dict[str, Any]:
         "notes": list(planned.corpus.notes),
         "sources": len(planned.all_sources),
         "sources_to_extract": len(missing),
-        "rows_through_a_model": len(planned.corpus) * len(estimates),
+        "rows_through_a_model": len(planned.corpus) * (len(estimates) + asked),
         "representations": len(rows),
         "probe_fits": len(rows) * (len(spec.probe.C) * spec.evaluate.folds + 1) * _splits(spec.evaluate),
         "store": str(planned.store.root),

@@ -80,6 +80,7 @@ def _sae_rows(spec: ExperimentSpec, source: PlannedSource, store: FeatureStore, 
                 rows.append(
                     Representation(
                         kind="baseline" if is_random else "sae",
+                        family="random" if is_random else "sae",
                         name=" ".join(parts),
                         features="sparse",
                         load=load,
@@ -96,6 +97,7 @@ def _hidden_rows(source: PlannedSource, store: FeatureStore, several: bool) -> l
     return [
         Representation(
             kind="baseline",
+            family="prompted" if source.prompted else "hidden",
             name=f"{_place(source, several)} {source.reads} {pooling}",
             features="dense",
             load=partial(_dense, store, source.fingerprint, pooling),
@@ -111,7 +113,7 @@ def _hidden_rows(source: PlannedSource, store: FeatureStore, several: bool) -> l
 def _components(row: Representation, k: int) -> Representation:
     """A row of hidden states, reduced to their first k principal components."""
     pca = f"pca{k}"
-    return replace(row, name=f"{row.name} {pca}", features=pca, columns={**row.columns, "selection": pca})
+    return replace(row, name=f"{row.name} {pca}", features=pca, family="pca", columns={**row.columns, "selection": pca})
 
 
 def _joint_rows(sources: Sequence[PlannedSource], store: FeatureStore, several: bool) -> list[Representation]:
@@ -161,6 +163,7 @@ def _text_rows(baseline: str, corpus: Corpus) -> list[Representation]:
     return [
         Representation(
             kind="baseline",
+            family=baseline,
             name=name,
             features=features,
             load=partial(list, corpus.texts),

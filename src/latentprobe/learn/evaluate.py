@@ -64,6 +64,8 @@ class Representation:
     """Key of what ``load`` returns; representations with the same key share it."""
     binarize: str | float = "none"
     selection: str = "all"
+    family: str = ""
+    """Baselines of one family differ in settings alone. Default: each kind of ``features`` is a family."""
     columns: Mapping[str, Any] = field(default_factory=dict)
     """What identifies it in the table: model, layer, sae, width, tokens, pooling, binarize, selection."""
 
@@ -76,8 +78,9 @@ class Comparison:
     """Position of the baseline in the rows."""
     difference: Difference
     """In macro F1 on the test part, paired."""
-    p_holm: float
-    """Its p corrected for the comparisons with all baselines."""
+    p_holm: float | None
+    """Its p corrected for the comparisons with the baselines that inner folds prefer, one of each family; None for all
+    other baselines."""
     effect: Effect
     """How often one is right where the other is wrong."""
 
@@ -261,13 +264,24 @@ class Table:
             )
             for index in baselines
         ]
-        corrected = holm([difference.p for difference in differences])
+        corrected = self._corrected(dict(zip(baselines, (difference.p for difference in differences), strict=True)))
+        chosen = self._predicted[selected]
         return tuple(
             Comparison(
-                index, difference, p, effect_size(truth, self._predicted[selected], self._predicted[index], units)
+                index, difference, corrected.get(index), effect_size(truth, chosen, self._predicted[index], units)
             )
-            for index, difference, p in zip(baselines, differences, corrected, strict=True)
+            for index, difference in zip(baselines, differences, strict=True)
         )
+
+    def _corrected(self, p: Mapping[int, float]) -> dict[int, float]:
+        """Holm's p of one baseline a family, the one inner folds prefer: settings that were not chosen are no tests."""
+        best: dict[str, int] = {}
+        for index in p:
+            family = self._representations[index].family or self._representations[index].features
+            if family not in best or self._results[index].rank < self._results[best[family]].rank:
+                best[family] = index
+        tested = sorted(best.values())
+        return dict(zip(tested, holm([p[index] for index in tested]), strict=True))
 
 
 def _label(representation: Representation) -> str:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from latentprobe.corpus import Target
 from latentprobe.learn.metrics import f1_of_counts, indicators, macro_of_classes
@@ -160,6 +159,8 @@ def effect_size(
     wins, losses = int((ahead > 0).sum()), int((ahead < 0).sum())
     if not wins + losses:
         return Effect(0, 0, None, None, None)
+    from scipy.stats import binomtest
+
     ends = binomtest(wins, wins + losses).proportion_ci(level, method="exact")
     return Effect(wins, losses, wins / (wins + losses) - 0.5, float(ends.low) - 0.5, float(ends.high) - 0.5)
 
