@@ -181,6 +181,8 @@ def _kind(schema: Mapping[str, Any], *, many: bool = False) -> str:
         return " or ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
     if schema["type"] == "array":
         return f"list of {_kind(schema['items'], many=True)}"
+    if schema["type"] == "object":
+        return f"names to {_kind(schema['additionalProperties'], many=True)}"
     words = {"string": "text", "integer": "whole number", "number": "number"}
     return words[schema["type"]] + "s" * many + _range(schema)
 
