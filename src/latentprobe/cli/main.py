@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from latentprobe.cli import bench, demo, explain, extract, fit, predict, report, run, saes
+from latentprobe.cli import bench, demo, explain, extract, fit, predict, report, run, saes, transfer
 from latentprobe.errors import LatentprobeError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ for verb in (
     fit.fit,
     predict.predict,
     explain.explain,
+    transfer.transfer,
     report.report,
     bench.bench,
 ):
@@ -79,7 +80,7 @@ def _run(arguments: list[str]) -> int:
         return _refuse(_wrong_arguments(error))
     except KeyboardInterrupt:
         sys.stderr.write(
-            "interrupted; nothing half-written is left, and `run` and `extract` go on from what is finished\n"
+            "interrupted; nothing half-written is left; `run`, `transfer` and `extract` go on from what is finished\n"
         )
         return 130
     except BrokenPipeError:

@@ -14,13 +14,22 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["print_check", "print_decision", "print_facts", "print_plan", "print_results", "print_saes"]
+__all__ = [
+    "print_check",
+    "print_decision",
+    "print_facts",
+    "print_plan",
+    "print_results",
+    "print_saes",
+    "visible",
+    "wide_console",
+]
 
 #: Rows of each kind that the table of a run shows; the report has all of them.
 SHOWN = 6
 
 
-def _console() -> Console:
+def wide_console() -> Console:
     """Standard output; where it is no terminal, wide enough that tables do not wrap."""
     console = Console()
     return console if console.is_terminal else Console(width=160)
@@ -41,7 +50,7 @@ def _interval(row: Mapping[str, Any]) -> str:
 
 def print_results(results: Mapping[str, Any], folder: Path) -> None:
     """The best rows of a run, the difference, and where everything is."""
-    console = _console()
+    console = wide_console()
     best = {kind: _best(results["rows"], kind) for kind in ("sae", "baseline")}
     table = Table(title=f"{results['name']}: {results['n_train']} rows to train, {results['n_test']} to test")
     for column in ("", "representation", "macro F1 on test [95 %]", "inner folds", "accuracy", "features", "C"):
@@ -85,7 +94,7 @@ def _best(rows: Sequence[Mapping[str, Any]], kind: str) -> list[Mapping[str, Any
 
 def print_decision(text: str, decision: Mapping[str, Any]) -> None:
     """One decision: the text with its lit tokens, then the features by contribution."""
-    console = _console()
+    console = wide_console()
     shown = Text(visible(text))
     for feature in decision["features"]:
         for token in feature["tokens"]:
@@ -157,7 +166,7 @@ def print_check(checked: Mapping[str, Any]) -> None:
 
 def print_facts(facts: Mapping[str, Any]) -> None:
     """One SAE, a line a fact."""
-    console = _console()
+    console = wide_console()
     for name, value in facts.items():
         console.print(Text(f"{name + ':':<22}{_cell(value)}"), soft_wrap=True)
 

@@ -17,7 +17,8 @@ from latentprobe.config.fields import (
     Selection,
     Unique,
 )
-from latentprobe.config.reading import parse_spec, read_spec
+from latentprobe.config.reading import parse_spec, parse_transfer_spec, read_spec, read_transfer_spec
+from latentprobe.config.transfer import DomainSpec, TransferEvaluateSpec, TransferSpec
 
 __all__ = [
     "HIDDEN_POOLINGS",
@@ -26,6 +27,7 @@ __all__ = [
     "Binarize",
     "ColumnTest",
     "DataSpec",
+    "DomainSpec",
     "EvaluateSpec",
     "ExperimentSpec",
     "FileTest",
@@ -34,7 +36,11 @@ __all__ = [
     "PositiveFloat",
     "ProbeSpec",
     "Selection",
+    "TransferEvaluateSpec",
+    "TransferSpec",
     "Unique",
     "parse_spec",
+    "parse_transfer_spec",
     "read_spec",
+    "read_transfer_spec",
 ]

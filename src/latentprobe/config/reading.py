@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
@@ -12,7 +12,11 @@ from latentprobe.config.backbone import BackboneSpec
 from latentprobe.config.data import DataSpec, FileTest
 from latentprobe.config.experiment import EvaluateSpec, ExperimentSpec, ProbeSpec
 from latentprobe.config.fields import Frozen
+from latentprobe.config.transfer import DomainSpec, TransferEvaluateSpec, TransferSpec
 from latentprobe.errors import SpecError, nearest
+
+AnySpec = TypeVar("AnySpec", bound=Frozen)
+AnyData = TypeVar("AnyData", bound=DataSpec)
 
 
 def read_spec(path: Path) -> ExperimentSpec:
@@ -21,17 +25,36 @@ def read_spec(path: Path) -> ExperimentSpec:
     Raises:
         SpecError: no such file, not YAML, an unknown key or a value out of range.
     """
-    path = Path(path)
+    spec = parse_spec(_yaml(path), where=str(path))
+    return spec.model_copy(update={"data": _relative_to(spec.data, Path(path).parent)})
+
+
+def read_transfer_spec(path: Path) -> TransferSpec:
+    """The spec of a transfer in a YAML file, with the data paths in it made relative to the file's own folder.
+
+    Raises:
+        SpecError: no such file, not YAML, an unknown key or a value out of range.
+    """
+    spec = parse_transfer_spec(_yaml(path), where=str(path))
+    folder = Path(path).parent
+    changes: dict[str, Any] = {}
+    if spec.domains is not None:
+        changes["domains"] = {name: _relative_to(data, folder) for name, data in spec.domains.items()}
+    if spec.data is not None:
+        changes["data"] = _relative_to(spec.data, folder)
+    return spec.model_copy(update=changes)
+
+
+def _yaml(path: Path) -> Any:
+    """The plain values in a YAML file."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise SpecError(
             "a spec file was expected", got=f"{path}: {error.strerror}", fix="name a readable YAML file"
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SpecError("the spec is not valid YAML", got=f"{path}: {error}", fix="mend the file there") from error
-    spec = parse_spec(values, where=str(path))
-    return _relative_to(spec, path.parent)
 
 
 def parse_spec(values: Any, *, where: str = "the spec") -> ExperimentSpec:
@@ -40,19 +63,30 @@ def parse_spec(values: Any, *, where: str = "the spec") -> ExperimentSpec:
     Raises:
         SpecError: with every wrong field in one message.
     """
+    return _validated(ExperimentSpec, values, where, start="`name:`, `data:` and `backbones:`, as in the README")
+
+
+def parse_transfer_spec(values: Any, *, where: str = "the spec") -> TransferSpec:
+    """Validate plain values as the spec of a transfer. ``where`` names their source in messages.
+
+    Raises:
+        SpecError: with every wrong field in one message.
+    """
+    return _validated(TransferSpec, values, where, start="`name:`, `domains:` and `backbones:`")
+
+
+def _validated(kind: type[AnySpec], values: Any, where: str, *, start: str) -> AnySpec:
     if not isinstance(values, dict):
         raise SpecError(
-            f"{where} must be a mapping of keys to values",
-            got=type(values).__name__,
-            fix="start with `name:`, `data:` and `backbones:`, as in the README",
+            f"{where} must be a mapping of keys to values", got=type(values).__name__, fix=f"start with {start}"
         )
     try:
-        return ExperimentSpec.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
-        raise SpecError(f"{where} cannot be used", **_explain(error)) from error
+        raise SpecError(f"{where} cannot be used", **_explain(error, kind)) from error
 
 
-def _explain(error: ValidationError) -> dict[str, str]:
+def _explain(error: ValidationError, kind: type[Frozen]) -> dict[str, str]:
     """Pydantic's list of faults as one 'got' and one 'fix'."""
     faults = error.errors()
     places = [fault["loc"] for fault in faults]
@@ -63,7 +97,7 @@ def _explain(error: ValidationError) -> dict[str, str]:
         place = ".".join(str(part) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
             got.append(f"unknown key {place}")
-            fixes.append(f"remove {place}{nearest(str(fault['loc'][-1]), _keys_beside(fault['loc']))}")
+            fixes.append(f"remove {place}{nearest(str(fault['loc'][-1]), _keys_beside(fault['loc'], kind))}")
         elif fault["type"] == "missing":
             got.append(f"no key {place}")
             fixes.append(f"add {place}")
@@ -73,29 +107,30 @@ def _explain(error: ValidationError) -> dict[str, str]:
     return {"got": "; ".join(got), "fix": "; ".join(fixes)}
 
 
-def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
+def _keys_beside(location: tuple[int | str, ...], kind: type[Frozen]) -> list[str]:
     """The keys that are allowed where an unknown one stood."""
+    transfer = kind is TransferSpec
     rooms: dict[str, type[Frozen]] = {
-        "data": DataSpec,
+        "data": DomainSpec if transfer else DataSpec,
+        "domains": DomainSpec,
         "backbones": BackboneSpec,
         "probe": ProbeSpec,
-        "evaluate": EvaluateSpec,
+        "evaluate": TransferEvaluateSpec if transfer else EvaluateSpec,
     }
-    room = rooms.get(str(location[0]) if len(location) > 1 else "", ExperimentSpec)
+    room = rooms.get(str(location[0]) if len(location) > 1 else "", kind)
     return list(room.model_fields)
 
 
-def _relative_to(spec: ExperimentSpec, folder: Path) -> ExperimentSpec:
-    """Resolve the file names of a spec against the folder it lies in."""
+def _relative_to(data: AnyData, folder: Path) -> AnyData:
+    """Resolve the file names of labelled data against the folder their spec lies in."""
 
     def resolve(name: str) -> str:
         return name if name.startswith("hf:") else str((folder / name).resolve())
 
-    data = spec.data
     changes: dict[str, Any] = {"path": resolve(data.path)}
     if data.labels_path is not None:
         changes["labels_path"] = resolve(data.labels_path)
     if isinstance(data.test, FileTest):
         labels = data.test.labels_path
         changes["test"] = FileTest(path=resolve(data.test.path), labels_path=labels and resolve(labels))
-    return spec.model_copy(update={"data": data.model_copy(update=changes)})
+    return data.model_copy(update=changes)

@@ -16,7 +16,7 @@ from latentprobe.experiment.places import require_room
 from latentprobe.experiment.representations import representations
 from latentprobe.store import FeatureStore, default_store
 
-__all__ = ["Plan", "extract_features", "plan"]
+__all__ = ["Plan", "extract_features", "make_plan", "plan", "plan_rows"]
 
 
 #: Baselines that are counted in texts.
@@ -58,7 +58,12 @@ class Plan:
 
 def make_plan(spec: ExperimentSpec, store: Path | None) -> Plan:
     """Read the rows and find models and SAEs, computing nothing."""
-    spec, corpus = _comparable(spec, read_corpus(spec.data, folds=spec.evaluate.folds))
+    return plan_rows(spec, read_corpus(spec.data, folds=spec.evaluate.folds), store)
+
+
+def plan_rows(spec: ExperimentSpec, corpus: Corpus, store: Path | None) -> Plan:
+    """Find models and SAEs for rows that were read, computing nothing."""
+    spec, corpus = _comparable(spec, corpus)
     hidden = "hidden" in spec.baselines
     sources = tuple(
         tuple(plan_sources(backbone, spec.pooling, corpus.fingerprint, hidden=hidden, images=corpus.images is not None))

@@ -6,25 +6,23 @@ alone, before any test score is looked at. Knows nothing of how representations 
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import joblib
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from latentprobe.config import EvaluateSpec, ProbeSpec
 from latentprobe.corpus import Target
-from latentprobe.errors import SpecError, StoreError
+from latentprobe.errors import SpecError
 from latentprobe.learn.baselines import Features
 from latentprobe.learn.calibration import Calibration
 from latentprobe.learn.intervals import Difference, bootstrap_macro_f1, holm, interval, paired_difference
 from latentprobe.learn.outcome import Detail, Outcome, Task, work_out
 from latentprobe.learn.probes import FittedProbe, Recipe
 from latentprobe.learn.splits import Split, inner_folds
+from latentprobe.learn.workers import in_workers, loaded
 from latentprobe.store import OutcomeStore
 
 __all__ = ["Comparison", "Evaluation", "Representation", "evaluate"]
@@ -261,27 +259,13 @@ def _results(
 def _worked_out(
     representations: Sequence[Representation], indices: Sequence[int], task: Task, jobs: int | None
 ) -> Iterator[_Result]:
-    """The outcomes of some representations in any order, worked out here or in worker processes."""
-    workers = min(jobs or joblib.cpu_count(), len(indices))
-    arguments = _loaded(representations, indices, len(task.target))
-    if workers <= 1:
-        for index, rows, recipe in arguments:
-            yield _run(index, rows, recipe, task)
-        return
-    # Rows travel inside the task: joblib's memory maps would keep every source in shared memory until the last task is
-    # done. Tasks are made when a worker is free, so that only as many sources are in memory as are being worked on.
-    # A terminal's Ctrl-C reaches the workers too: it is this process that says so, and ends them.
-    parallel = joblib.Parallel(
-        n_jobs=workers,
-        backend="loky",
-        pre_dispatch="n_jobs",
-        batch_size=1,
-        max_nbytes=None,
-        return_as="generator_unordered",
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),
+    """The outcomes of some representations in any order."""
+    wanted = [representations[index] for index in indices]
+    calls = (
+        (indices[position], rows, _recipe(wanted[position]), task)
+        for position, rows in loaded(wanted, len(task.target))
     )
-    yield from parallel(joblib.delayed(_run)(index, rows, recipe, task) for index, rows, recipe in arguments)
+    yield from in_workers(_run, calls, len(indices), jobs)
 
 
 def _run(index: int, rows: Any, recipe: Recipe, task: Task) -> _Result:
@@ -290,30 +274,3 @@ def _run(index: int, rows: Any, recipe: Recipe, task: Task) -> _Result:
 
 def _recipe(representation: Representation) -> Recipe:
     return Recipe(representation.features, representation.binarize, representation.selection)
-
-
-def _loaded(
-    representations: Sequence[Representation], indices: Sequence[int], n: int
-) -> Iterator[tuple[int, Any, Recipe]]:
-    """(position, rows, recipe) of some representations, those of one source together, so that it is loaded once."""
-    by_source: dict[str, list[int]] = {}
-    for index in indices:
-        by_source.setdefault(representations[index].source, []).append(index)
-    for together in by_source.values():
-        rows = representations[together[0]].load()
-        _require_usable(rows, n, representations[together[0]])
-        for index in together:
-            yield index, rows, _recipe(representations[index])
-        del rows
-
-
-def _require_usable(rows: Any, n: int, representation: Representation) -> None:
-    """Rows in are rows out: anything else would score one text by the features of another."""
-    count = rows.shape[0] if hasattr(rows, "shape") else len(rows)
-    finite = not hasattr(rows, "shape") or bool(np.isfinite(rows.data if sp.issparse(rows) else rows).all())
-    if count != n or not finite:
-        raise StoreError(
-            f"the features of {_label(representation)!r} must be one row of finite numbers for each of {n} texts",
-            got=f"{count} rows" if count != n else "a value that is not finite",
-            fix="extract the features again",
-        )

@@ -4,6 +4,6 @@ Everything on the page was computed before and stands in the files of the run; t
 nothing of models, features or fits.
 """
 
-from latentprobe.report.page import render_report, write_report
+from latentprobe.report.page import render_report, render_transfer_report, write_report, write_transfer_report
 
-__all__ = ["render_report", "write_report"]
+__all__ = ["render_report", "render_transfer_report", "write_report", "write_transfer_report"]
