@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, roc_auc_score
 
 from latentprobe.cli.main import main
 from latentprobe.config import parse_transfer_spec, read_transfer_spec
@@ -65,27 +65,35 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("transfer")
     write_messages(folder)
     (folder / "spec.yaml").write_text(yaml.safe_dump(spec_of(), sort_keys=False))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(folder: Path) -> Path:
+    """The same folder, with the transfer in ``out``."""
     run_transfer(read_transfer_spec(folder / "spec.yaml"), folder / "out", store=folder / "store", jobs=1)
     return folder
 
 
 @pytest.fixture(scope="module")
-def results(folder: Path) -> Any:
-    return json.loads((folder / "out" / "transfer.json").read_text(encoding="utf-8"))
+def results(finished: Path) -> Any:
+    return json.loads((finished / "out" / "transfer.json").read_text(encoding="utf-8"))
 
 
-def test_the_directory_holds_what_it_should(folder: Path) -> None:
-    assert {path.name for path in (folder / "out").iterdir()} == {
+@pytest.mark.slow
+def test_the_directory_holds_what_it_should(finished: Path) -> None:
+    assert {path.name for path in (finished / "out").iterdir()} == {
         "spec.yaml", "environment.json", "transfer.json", "predictions.parquet", "report.html",
     }  # fmt: skip
-    again = parse_transfer_spec(yaml.safe_load((folder / "out" / "spec.yaml").read_text()))
-    assert again == read_transfer_spec(folder / "spec.yaml")
-    environment = json.loads((folder / "out" / "environment.json").read_text())
+    again = parse_transfer_spec(yaml.safe_load((finished / "out" / "spec.yaml").read_text()))
+    assert again == read_transfer_spec(finished / "spec.yaml")
+    environment = json.loads((finished / "out" / "environment.json").read_text())
     assert len(environment["fingerprints"]) == 6  # three domains, each hidden and SAE
 
 
-def test_cells_are_the_scores_of_the_predictions_beside_them(folder: Path, results: Any) -> None:
-    table = pq.read_table(folder / "out" / "predictions.parquet").to_pandas()
+@pytest.mark.slow
+def test_cells_are_the_scores_of_the_predictions_beside_them(finished: Path, results: Any) -> None:
+    table = pq.read_table(finished / "out" / "predictions.parquet").to_pandas()
     assert set(table["test"]) == {"en", "de", "de, translated"}
     for cell in results["cells"]:
         rows = table[(table["train"] == cell["train"]) & (table["test"] == cell["test"])]
@@ -93,10 +101,13 @@ def test_cells_are_the_scores_of_the_predictions_beside_them(folder: Path, resul
         for family in ("sae", "baseline"):
             expected = f1_score(rows["true"], rows[f"{family}/label"], average="macro")
             assert cell["scores"][family]["macro_f1"] == pytest.approx(expected)
+            area = roc_auc_score(rows["true"] == "yes", rows[f"{family}/p/yes"])
+            assert cell["scores"][family]["roc_auc"] == pytest.approx(area)
     probabilities = table[["sae/p/no", "sae/p/yes"]].to_numpy()
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_translations_are_tested_and_not_trained_on(results: Any) -> None:
     assert [one["name"] for one in results["training_sets"]] == ["en", "de", "all"]
     assert [one["name"] for one in results["domains"]] == ["en", "de", "de, translated"]
@@ -107,6 +118,7 @@ def test_translations_are_tested_and_not_trained_on(results: Any) -> None:
     assert set(results["means"]) == {"native", "transfer", "transfer, translated", "all", "all, translated"}
 
 
+@pytest.mark.slow
 def test_the_features_of_two_domains_are_compared_with_their_texts(results: Any) -> None:
     overlap = results["overlap"]
     (pair,) = overlap["pairs"]
@@ -120,15 +132,17 @@ def test_the_features_of_two_domains_are_compared_with_their_texts(results: Any)
                 assert example["text"][example["start"] : example["end"]]
 
 
-def test_the_same_spec_gives_the_same_bytes_from_the_store(folder: Path, tmp_path: Path) -> None:
-    spec = read_transfer_spec(folder / "spec.yaml")
-    run_transfer(spec, tmp_path / "out", store=folder / "store", jobs=1)
-    assert (tmp_path / "out" / "transfer.json").read_bytes() == (folder / "out" / "transfer.json").read_bytes()
-    assert plan_transfer(spec, folder / "store")["sources_to_extract"] == 0
+@pytest.mark.slow
+def test_the_same_spec_gives_the_same_bytes_from_the_store(finished: Path, tmp_path: Path) -> None:
+    spec = read_transfer_spec(finished / "spec.yaml")
+    run_transfer(spec, tmp_path / "out", store=finished / "store", jobs=1)
+    assert (tmp_path / "out" / "transfer.json").read_bytes() == (finished / "out" / "transfer.json").read_bytes()
+    assert plan_transfer(spec, finished / "store")["sources_to_extract"] == 0
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_matrix_and_refuses_in_one_message(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def command(*arguments: str) -> tuple[object, str, str]:
         monkeypatch.setattr(sys, "argv", ["latentprobe", *arguments])
@@ -137,7 +151,7 @@ def test_the_command_prints_the_matrix_and_refuses_in_one_message(
         said = capsys.readouterr()
         return stop.value.code, said.out, said.err
 
-    monkeypatch.chdir(folder)
+    monkeypatch.chdir(finished)
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
     status, out, _ = command("transfer", "spec.yaml", "--store", "store", "--out", "again")
     assert status == 0 and "macro F1 of SAE features" in out and "de, translated" in out
@@ -145,7 +159,7 @@ def test_the_command_prints_the_matrix_and_refuses_in_one_message(
     assert status == 0 and json.loads(out)["trained"] == ["en", "de"]
     status, out, _ = command("report", "again")
     assert status == 0 and out == "again/report.html\n"
-    (folder / "wrong.yaml").write_text(yaml.safe_dump(spec_of(train=["xx"])))
+    (finished / "wrong.yaml").write_text(yaml.safe_dump(spec_of(train=["xx"])))
     status, out, err = command("transfer", "wrong.yaml", "--store", "store")
     assert status == 2 and err.startswith("error: a domain to train on") and "Traceback" not in err
 
@@ -300,11 +314,12 @@ def test_a_classifier_of_texts_is_tested_on_images_through_a_vision_language_mod
 # The page.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}\u202e"])
-def test_strangers_words_stay_words_on_the_page(folder: Path, tmp_path: Path, attack: str) -> None:
+def test_strangers_words_stay_words_on_the_page(finished: Path, tmp_path: Path, attack: str) -> None:
     for name in ("environment.json", "predictions.parquet", "spec.yaml"):
-        (tmp_path / name).write_bytes((folder / "out" / name).read_bytes())
-    text = (folder / "out" / "transfer.json").read_text(encoding="utf-8")
+        (tmp_path / name).write_bytes((finished / "out" / name).read_bytes())
+    text = (finished / "out" / "transfer.json").read_text(encoding="utf-8")
     results = json.loads(text.replace('"de"', json.dumps(attack)).replace('"small"', json.dumps(attack)))
     for feature in results["overlap"]["features"]:
         feature["label"] = feature["class"] = attack

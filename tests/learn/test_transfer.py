@@ -33,8 +33,8 @@ def three_domains(*, noise: bool = False, seed: int = 0) -> tuple[Domains, sp.cs
     domain = np.repeat([0, 1, 2], EACH)
     rows = rng.gamma(1.0, 1.0, (EACH * 3, WIDTH)) * (rng.random((EACH * 3, WIDTH)) < 0.3)
     if not noise:
-        rows[(y == 1) & (domain < 2), 0] += 4
-        rows[(y == 1) & (domain == 2), 1] += 4
+        rows[(y == 1) & (domain < 2), 0] += 8
+        rows[(y == 1) & (domain == 2), 1] += 8
     units = np.tile(np.arange(EACH), 3)
     target = Target("binary", ("no", "yes"), y)
     return Domains(("a", "b", "c"), target, domain, units, None, (0, 1, 2), (0, 1, 2)), sp.csr_matrix(

@@ -83,7 +83,8 @@ def _cell(cell: Cell, domains: Domains, result: Transfer) -> dict[str, Any]:
         "n_train": cell.n_train,
         "n_test": cell.n_test,
         "scores": {
-            family: {"macro_f1": value, "low": low, "high": high} for family, (value, low, high) in cell.scores.items()
+            family: {"macro_f1": value, "low": low, "high": high, "roc_auc": cell.roc_auc[family]}
+            for family, (value, low, high) in cell.scores.items()
         },
         "difference": {**_difference(cell.difference), "p_holm": cell.p_holm},
         "to_native": None if cell.to_native is None else _difference(cell.to_native),

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentprobe.learn.intervals import Difference, bootstrap_macro_f1, holm, interval, paired_difference
-from latentprobe.learn.metrics import macro_f1
+from latentprobe.learn.metrics import macro_f1, roc_auc
 from latentprobe.learn.transfer import Domains, Transfer
 
 __all__ = ["Cell", "cells", "explored_means"]
@@ -30,6 +30,8 @@ class Cell:
     n_test: int
     scores: Mapping[str, tuple[float, float, float]]
     """Family to macro F1 and its 95 % interval."""
+    roc_auc: Mapping[str, float | None]
+    """Family to ROC-AUC: where it is high and macro F1 is not, the order transfers and the threshold does not."""
     difference: Difference
     """SAE features minus the best baseline."""
     p_holm: float
@@ -72,6 +74,7 @@ def _column(result: Transfer, domains: Domains, domain: int, resamples: int, see
             n_train=_mean_rows(result, one),
             n_test=len(rows),
             scores={family: (value[one, family], *interval(resampled[one, family])) for family in families},
+            roc_auc={family: roc_auc(truth, result.probabilities[one, family][rows]) for family in families},
             difference=against((one, "sae"), (one, "baseline")),
             p_holm=1.0,
             to_native=None if native in (None, one) else against((one, "sae"), (native, "sae")),

@@ -148,7 +148,8 @@ def _score_cell(cell: Section, family: str, low: float, high: float) -> Section:
     between = wording.interval(score["low"], score["high"], 3)
     return {
         "text": wording.number(score["macro_f1"]),
-        "title": f"{wording.number(score['macro_f1'], 3)} {between}; {wording.counted(cell['n_train'], 'row')} to "
+        "title": f"{wording.number(score['macro_f1'], 3)} {between}; ROC-AUC {wording.number(score['roc_auc'], 3)}; "
+        f"{wording.counted(cell['n_train'], 'row')} to "
         f"train, {cell['n_test']:,} to test",
         "look": f"heat-{max(0, min(10, round(10 * share)))}",
     }
