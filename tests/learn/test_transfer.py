@@ -196,3 +196,12 @@ def test_explored_scores_are_those_of_each_representation(found: Any) -> None:
     assert [set(one) for one in means] == [{"inner_macro_f1", "native_macro_f1", "transfer_macro_f1"}] * 4
     assert means[0]["native_macro_f1"] > means[3]["native_macro_f1"]
     assert means[3]["native_macro_f1"] == pytest.approx(1 / 3, abs=0.02)
+
+
+def test_a_clear_difference_stays_clear_when_it_is_corrected_for_all_cells(tmp_path: Path) -> None:
+    domains, rows = three_domains()
+    some = [one for one in representations(rows) if one.name != "hidden"]
+    result = transfer(some, ("sae", "sae", "majority"), domains, PROBE, SETTINGS, memory=OutcomeStore(tmp_path), jobs=1)
+    found = {(cell.training_set, cell.domain): cell for cell in cells(result, domains, resamples=100, seed=0)}
+    assert len(found) == 15
+    assert found[0, 0].difference.low > 0 and found[0, 0].p_holm < 0.05

@@ -44,7 +44,8 @@ class TransferEvaluateSpec(Frozen):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of the folds, the probes, the bootstrap and the permutations."""
     bootstrap: Annotated[int, Field(ge=100, le=100_000)] = 1000
-    """Resamples of the test rows behind each interval, and permutations behind each null."""
+    """Resamples of the test rows behind each interval, and permutations behind each null; more are drawn where there
+    are so many comparisons that their corrected p could not be small."""
     metric: Literal["macro_f1"] = "macro_f1"
     """What the choice is made by."""
 

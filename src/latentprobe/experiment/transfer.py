@@ -116,7 +116,9 @@ def _environment(plan: _Plan, seconds: dict[str, float]) -> dict[str, Any]:
 def plan_transfer(spec: TransferSpec, store: Path | None = None) -> dict[str, Any]:
     """What a transfer would do: domains, rows, sources and what is stored of them, forward passes, probe fits."""
     plan = _planned(spec, store)
-    rows, trained = len(plan.representations), len(plan.joined.trained)
+    rows, trained = plan.representations, len(plan.joined.trained)
+    together = (trained > 1) + trained * (trained > 2)  # all, and all but each: one fit a family
+    fits = len(rows) * trained + len({_family(row) for row in rows}) * together
     rounds = 1 if plan.joined.given_test is not None else spec.evaluate.outer_folds
     sources = [(part, source) for part in plan.plans for source in part.all_sources]
     missing = [(part, source) for part, source in sources if source.fingerprint not in part.store]
@@ -132,9 +134,9 @@ def plan_transfer(spec: TransferSpec, store: Path | None = None) -> dict[str, An
         "rows_through_a_model": sum(
             len(part.corpus) for part in plan.plans for own in part.sources if any((part, s) in missing for s in own)
         ),
-        "representations": rows,
+        "representations": len(rows),
         "outer_folds": rounds,
-        "probe_fits": rows * trained * rounds * (len(spec.probe.C) * spec.evaluate.folds + 1),
+        "probe_fits": fits * rounds * (len(spec.probe.C) * spec.evaluate.folds + 1),
         "store": str(plan.plans[0].store.root),
     }
 

@@ -18,6 +18,10 @@ from latentprobe.learn.transfer import Domains, Transfer
 
 __all__ = ["Cell", "cells", "explored_means"]
 
+_RESAMPLES_A_CELL = 80
+"""Resamples for each comparison of the matrix, at least: the smallest p they can give, 2 in that many, stays below 0.05
+when Holm multiplies it by the number of comparisons."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -42,7 +46,8 @@ class Cell:
 
 
 def cells(result: Transfer, domains: Domains, *, resamples: int, seed: int) -> list[Cell]:
-    """Every cell, in the order of training sets and domains."""
+    """Every cell, in the order of training sets and domains; from at least ``resamples`` resamples."""
+    resamples = max(resamples, _RESAMPLES_A_CELL * sum(len(one.tests) for one in result.sets))
     found = [cell for domain in range(len(domains.names)) for cell in _column(result, domains, domain, resamples, seed)]
     corrected = holm([cell.difference.p for cell in found])
     found = [replace(cell, p_holm=p) for cell, p in zip(found, corrected, strict=True)]
