@@ -16,7 +16,7 @@ from typer.models import ArgumentInfo, OptionInfo
 
 import latentprobe
 from latentprobe.cli.main import app
-from latentprobe.config import BehaviourSpec, ExperimentSpec, MatchingSpec, parse_spec
+from latentprobe.config import BehaviourSpec, ExperimentSpec, MatchingSpec, TransferSpec, parse_spec
 
 __all__ = ["api_page", "behaviour_keys", "cli_page", "example_spec", "spec_page", "table"]
 
@@ -76,7 +76,22 @@ PARTS = {
     "ProbeSpec": "Under `probe`.",
     "TaskSpec": "Under `task`.",
     "EvaluateSpec": "Under `evaluate`.",
+    "RegimesSpec": "Under `regimes`.",
+    "ShiftSpec": "Under `regimes.shift`.",
 }
+
+#: Parts of a transfer that an experiment does not have.
+TRANSFER_PARTS = {
+    "TransferSpec": "The whole file, for `latentprobe transfer`.",
+    "DomainSpec": "One of `domains`, or `data`.",
+    "TransferEvaluateSpec": "Under `evaluate` of a transfer.",
+}
+
+TRANSFER_INTRO = """# The spec of a transfer
+
+`latentprobe transfer SPEC.yaml` reads one YAML file under the same rules. Parts not listed here are those of an
+experiment. [transfer.md](transfer.md) says what is done with them.
+"""
 
 
 def table(heads: list[str], rows: list[list[str]], *, right: tuple[int, ...] = ()) -> str:
@@ -151,17 +166,21 @@ def spec_page() -> str:
     schema = ExperimentSpec.model_json_schema()
     models = {"ExperimentSpec": schema, **schema["$defs"]}
     assert set(models) == set(PARTS), "every part of a spec has its place on the page"
-    tables = [_part(name, models[name]) for name in PARTS]
+    tables = [_part(name, models[name], where) for name, where in PARTS.items()]
     shortest = f"```yaml\n{SHORTEST}```\n"
     whole = f"## A complete example\n\nThe same experiment with everything said.\n\n```yaml\n{example_spec()}```\n"
-    return "\n".join([WRITTEN + SPEC_INTRO, shortest, *tables, whole])
+    transfer = TransferSpec.model_json_schema()
+    more = {"TransferSpec": transfer, **transfer["$defs"]}
+    assert set(more) - set(PARTS) == set(TRANSFER_PARTS), "every part of a transfer has its place on the page"
+    tables_of_transfer = [_part(name, more[name], TRANSFER_PARTS[name]) for name in TRANSFER_PARTS]
+    return "\n".join([WRITTEN + SPEC_INTRO, shortest, *tables, whole, TRANSFER_INTRO, *tables_of_transfer])
 
 
 def behaviour_keys() -> str:
     """The block of docs/behaviour.md with every field of its specs."""
     schema = BehaviourSpec.model_json_schema()
     models = {"BehaviourSpec": schema, **schema["$defs"], "MatchingSpec": MatchingSpec.model_json_schema()}
-    return "\n".join(_part(name, models[name]) for name in BEHAVIOUR_PARTS)
+    return "\n".join(_part(name, models[name], where) for name, where in BEHAVIOUR_PARTS.items())
 
 
 def _line(text: str | None) -> str:
@@ -169,14 +188,14 @@ def _line(text: str | None) -> str:
     return " ".join((text or "").split())
 
 
-def _part(name: str, schema: Mapping[str, Any]) -> str:
+def _part(name: str, schema: Mapping[str, Any], where: str) -> str:
     """One mapping of a spec as a table of its keys."""
     needed = schema.get("required", [])
     rows = [
         [f"`{key}`", _kind(field), "needed" if key in needed else _yaml_default(field), _line(field["description"])]
         for key, field in schema["properties"].items()
     ]
-    what = f"{(PARTS | BEHAVIOUR_PARTS)[name]} {schema['description']}"
+    what = f"{where} {schema['description']}"
     return f"## {name}\n\n{what}\n\n{table(['key', 'value', 'default', ''], rows)}"
 
 

@@ -14,9 +14,8 @@ from latentprobe.config import (
     BehaviourSpec,
     parse_as,
     read_behaviour_spec,
-    read_matching_spec,
-    read_models_spec,
     read_spec,
+    read_transfer_spec,
 )
 from tests.cli.small_world import in_this_process, write_spec
 from tests.encode.test_answers import save_causal
@@ -90,11 +89,11 @@ def test_the_specs_that_come_along_and_that_of_the_page_can_be_read() -> None:
     assert asked.fixed_answers == {"yes": "yes", "no": "no", "maybe": "maybe"}
     assert list(asked.conditions) == ["with", "without"]
     assert read_spec(ROOT / "specs" / "behaviour" / "pubmedqa_answers.yaml").task is not None
-    assert set(read_models_spec(ROOT / "specs" / "behaviour" / "pubmedqa_models.yaml").targets) <= {
+    assert set(read_transfer_spec(ROOT / "specs" / "behaviour" / "pubmedqa_models.yaml").targets) <= {
         "answered_right",
         "without_answered_right",
     }
-    assert read_matching_spec(ROOT / "specs" / "behaviour" / "matching.yaml").permutations == 19
+    assert read_transfer_spec(ROOT / "specs" / "behaviour" / "matching.yaml").permutations == 19
     page = (ROOT / "docs" / "behaviour.md").read_text()
     shown = yaml.safe_load(page.partition("```yaml\n")[2].partition("```")[0])
     assert parse_as(BehaviourSpec, shown).answers == asked.answers

@@ -15,7 +15,7 @@ import pytest
 from tests.cli.conftest import Finished
 from tests.cli.small_world import LATENTPROBE, environment, latentprobe, messages, small_spec, write_csv, write_spec
 
-LAST_WORDS = "interrupted; nothing half-written is left, and `run` and `extract` go on from what is finished\n"
+LAST_WORDS = "interrupted; nothing half-written is left; `run`, `transfer` and `extract` go on from what is finished\n"
 
 
 @pytest.mark.slow

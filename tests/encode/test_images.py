@@ -395,3 +395,17 @@ def test_a_vision_encoder_is_refused_for_texts(image_model: Tiny) -> None:
 @pytest.mark.parametrize("options", [{"prompt": "Is {text} red?"}, {"template": "chat"}, {"bos": "always"}])
 def test_words_around_a_text_are_refused_for_images(image_model: Tiny, options: dict[str, Any]) -> None:
     assert "for images" in refused(image_model("paligemma2"), **options).got
+
+
+@pytest.mark.parametrize("name", ["paligemma2", "gemma3", "llava"])
+def test_texts_alone_go_through_the_language_model_of_a_vision_language_model(image_model: Tiny, name: str) -> None:
+    folder = image_model(name)
+    backbone = load_backbone(BackboneSpec(model=str(folder), layers=(1,), device="cpu", tokens="all"))
+    tokens = backbone.tokenize(["word\nword\n\nword"])
+    found = backbone.hidden_states(tokens, [HookPoint(1, "resid_post")])[HookPoint(1, "resid_post")]
+    whole = getattr(transformers, IMAGE_FAMILIES["paligemma" if name == "paligemma2" else name].loader)
+    model = whole.from_pretrained(folder).eval()
+    with torch.inference_mode():
+        given = {"input_ids": torch.tensor(tokens[0].windows[0])[None]}
+        states = model(**given, output_hidden_states=True).hidden_states
+    torch.testing.assert_close(found, states[2][0])

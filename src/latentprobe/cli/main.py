@@ -12,7 +12,21 @@ from typing import Annotated, Any
 
 import typer
 
-from latentprobe.cli import behaviour, bench, demo, explain, extract, fit, lab, predict, recommend, report, run, saes
+from latentprobe.cli import (
+    behaviour,
+    bench,
+    demo,
+    explain,
+    extract,
+    fit,
+    lab,
+    predict,
+    recommend,
+    report,
+    run,
+    saes,
+    transfer,
+)
 from latentprobe.errors import LatentprobeError
 
 app = typer.Typer(
@@ -30,6 +44,7 @@ for verb in (
     predict.predict,
     explain.explain,
     behaviour.behaviour,
+    transfer.transfer,
     report.report,
     recommend.recommend,
     bench.bench,
@@ -82,7 +97,7 @@ def _run(arguments: list[str]) -> int:
         return _refuse(_wrong_arguments(error))
     except KeyboardInterrupt:
         sys.stderr.write(
-            "interrupted; nothing half-written is left, and `run` and `extract` go on from what is finished\n"
+            "interrupted; nothing half-written is left; `run`, `transfer` and `extract` go on from what is finished\n"
         )
         return 130
     except BrokenPipeError:

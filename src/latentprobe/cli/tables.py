@@ -20,9 +20,13 @@ __all__ = [
     "print_counts",
     "print_decision",
     "print_facts",
+    "print_matching",
+    "print_models",
     "print_plan",
     "print_results",
     "print_saes",
+    "visible",
+    "wide_console",
 ]
 
 #: Rows of each kind that the table of a run shows; the report has all of them.
@@ -32,7 +36,7 @@ SHOWN = 6
 LISTED = 100
 
 
-def _console() -> Console:
+def wide_console() -> Console:
     """Standard output; where it is no terminal, wide enough that tables do not wrap."""
     console = Console()
     return console if console.is_terminal else Console(width=160)
@@ -53,7 +57,7 @@ def _interval(row: Mapping[str, Any]) -> str:
 
 def print_results(results: Mapping[str, Any], folder: Path) -> None:
     """The best rows of a run, the difference, and where everything is."""
-    console = _console()
+    console = wide_console()
     best = {kind: _best(results["rows"], kind) for kind in ("sae", "baseline")}
     table = Table(title=f"{results['name']}: {results['n_train']} rows to train, {results['n_test']} to test")
     for column in ("", "representation", "macro F1 on test [95 %]", "inner folds", "accuracy", "features", "C"):
@@ -99,7 +103,7 @@ def _best(rows: Sequence[Mapping[str, Any]], kind: str) -> list[Mapping[str, Any
 
 def print_decision(text: str, decision: Mapping[str, Any]) -> None:
     """One decision: the text with its lit tokens, then the features by contribution."""
-    console = _console()
+    console = wide_console()
     shown = Text(visible(text))
     for feature in decision["features"]:
         for token in feature["tokens"]:
@@ -209,7 +213,7 @@ def print_check(checked: Mapping[str, Any]) -> None:
 
 def print_facts(facts: Mapping[str, Any]) -> None:
     """One SAE, a line a fact."""
-    console = _console()
+    console = wide_console()
     for name, value in facts.items():
         console.print(Text(f"{name + ':':<22}{_cell(value)}"), soft_wrap=True)
 
@@ -229,7 +233,7 @@ def _cell(value: object) -> str:
 def print_plan(planned: Mapping[str, Any]) -> None:
     """What a run would do, a line a fact; then what must be fetched, and what it is estimated to take."""
     print_facts({name: value for name, value in planned.items() if name not in ("references", "estimates")})
-    console = _console()
+    console = wide_console()
     for one in planned["references"]:
         where = "here" if one["here"] else "to be fetched, known" if one["known"] else "to be fetched, not known here"
         size = "" if one["bytes"] is None else f", {_size(one['bytes'])}"
@@ -253,3 +257,41 @@ def _size(count: int) -> str:
             break
         size, unit = size / 1024, larger
     return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+
+
+def print_models(results: Mapping[str, Any], folder: Path) -> None:
+    """Whose features tell what each target answers right."""
+    console = wide_console()
+    for target in results["targets"]:
+        rows = f"{target['n_train']} rows to train, {target['n_test']} to test"
+        table = Table(title=f"{visible(target['target'])}: right or wrong, {rows}")
+        for column in ("source", "what", "macro F1 on test [95 %]"):
+            table.add_column(column, justify="right" if column.startswith("macro") else "left")
+        for cell in target["cells"]:
+            table.add_row(Text(visible(cell["source"] or "")), Text(visible(cell["what"])), _interval(cell))
+        console.print(table)
+    _where(console, folder / "models.json")
+
+
+def print_matching(results: Mapping[str, Any], folder: Path) -> None:
+    """How much of one SAE is found in the other, and what a probe keeps on its way."""
+    console = wide_console()
+    found, by_chance = results["matched"], results["matched_by_chance"]
+    console.print(
+        f"{found:.1%} of {results['first']['features']:,} features have a partner (by chance {by_chance:.1%}), "
+        f"{results['matched_one_to_one']:.1%} one of their own; "
+        f"median correlation {results['median_correlation']:.2f}, "
+        f"on shuffled rows {results['median_correlation_of_shuffled_rows']:.2f}",
+        highlight=False,
+    )
+    table = Table(title="macro F1 on test")
+    for column in ("probe", "macro F1 on test [95 %]"):
+        table.add_column(column)
+    for probe in results["probes"]:
+        table.add_row(Text(visible(probe["name"])), _interval(probe))
+    console.print(table)
+    _where(console, folder / "matching.json")
+
+
+def _where(console: Console, path: Path) -> None:
+    console.print(f"results: {path}", markup=False, highlight=False, soft_wrap=True)

@@ -24,12 +24,12 @@ from latentprobe.config.reading import (
     parse_as,
     parse_spec,
     read_behaviour_spec,
-    read_matching_spec,
-    read_models_spec,
     read_spec,
+    read_transfer_spec,
 )
 from latentprobe.config.regimes import RegimesSpec, ShiftSpec
 from latentprobe.config.task import TaskSpec
+from latentprobe.config.transfer import DomainSpec, TransferEvaluateSpec, TransferSpec
 
 __all__ = [
     "HIDDEN_POOLINGS",
@@ -40,6 +40,7 @@ __all__ = [
     "ColumnTest",
     "ConditionSpec",
     "DataSpec",
+    "DomainSpec",
     "EvaluateSpec",
     "ExperimentSpec",
     "FileTest",
@@ -57,11 +58,12 @@ __all__ = [
     "Site",
     "TargetSpec",
     "TaskSpec",
+    "TransferEvaluateSpec",
+    "TransferSpec",
     "Unique",
     "parse_as",
     "parse_spec",
     "read_behaviour_spec",
-    "read_matching_spec",
-    "read_models_spec",
     "read_spec",
+    "read_transfer_spec",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from latentprobe.config.fields import Frozen, Unique
 
@@ -33,8 +33,9 @@ class DataSpec(Frozen):
     path: str
     """A CSV, TSV, JSON, JSON Lines (each also .gz), Parquet or text file, `hf:org/name[:config][:split]`, or a folder
     of images with one sub-folder a class."""
-    text: str = "text"
-    """Column with the text; its number from 0 in a file without a header. Empty where `image` is given."""
+    text: str | Annotated[dict[str, str], Field(min_length=2)] = "text"
+    """Column with the text; its number from 0 in a file without a header. Or class -> column, where each row holds a
+    text of each class: its label is the class, and the row is the group of its texts. Empty where `image` is given."""
     image: str | None = None
     """Column with images, or with their paths relative to the folder of the file: the rows are images, not texts."""
     label: str | Annotated[tuple[str, ...], Field(min_length=2), Unique] = "label"
@@ -67,3 +68,11 @@ class DataSpec(Frozen):
         if values.get("text") or values.get("labels_path"):
             raise ValueError("`image` goes without `text` and `labels_path`")
         return {**values, "text": ""}
+
+    @field_validator("label", "labels_path", "group")
+    @classmethod
+    def _pairs_are_labelled_and_grouped(cls, value: Any, info: ValidationInfo) -> Any:
+        """Columns that are classes leave nothing for other columns to say; a completed spec says `label: label`."""
+        if isinstance(info.data.get("text"), dict) and value not in (None, "label"):
+            raise ValueError("where `text` maps classes to columns, these are label and group; leave it out")
+        return value

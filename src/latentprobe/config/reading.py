@@ -15,10 +15,11 @@ from latentprobe.config.experiment import EvaluateSpec, ExperimentSpec, ProbeSpe
 from latentprobe.config.fields import Frozen
 from latentprobe.config.models import MatchingSpec, ModelsSpec
 from latentprobe.config.task import TaskSpec
+from latentprobe.config.transfer import DomainSpec, TransferEvaluateSpec, TransferSpec
 from latentprobe.errors import SpecError, nearest
 
-AnySpec = TypeVar("AnySpec", ExperimentSpec, BehaviourSpec, ModelsSpec, MatchingSpec)
-AnyData = TypeVar("AnyData", DataSpec, QuestionSpec)
+AnySpec = TypeVar("AnySpec", ExperimentSpec, BehaviourSpec, ModelsSpec, MatchingSpec, TransferSpec)
+AnyData = TypeVar("AnyData", DataSpec, QuestionSpec, DomainSpec)
 
 
 def read_spec(path: Path) -> ExperimentSpec:
@@ -35,14 +36,19 @@ def read_behaviour_spec(path: Path) -> BehaviourSpec:
     return _read(BehaviourSpec, path)
 
 
-def read_models_spec(path: Path) -> ModelsSpec:
-    """The spec of a matrix of source and target models in a YAML file. Raises as :func:`read_spec` does."""
-    return _read(ModelsSpec, path)
+def read_transfer_spec(path: Path) -> TransferSpec | ModelsSpec | MatchingSpec:
+    """The spec of a transfer in a YAML file; its keys tell which: `targets` names the models whose answers others
+    predict, `first` and `second` two models whose features are matched, and all else transfers between domains.
 
-
-def read_matching_spec(path: Path) -> MatchingSpec:
-    """The spec of a matching of features in a YAML file. Raises as :func:`read_spec` does."""
-    return _read(MatchingSpec, path)
+    Raises as :func:`read_spec` does.
+    """
+    values = _yaml(path)
+    keys = values if isinstance(values, dict) else {}
+    if "targets" in keys:
+        return _from(values, ModelsSpec, path)
+    if "first" in keys or "second" in keys:
+        return _from(values, MatchingSpec, path)
+    return _from(values, TransferSpec, path)
 
 
 def parse_spec(values: Any, *, where: str = "the spec") -> ExperimentSpec:
@@ -70,18 +76,30 @@ def parse_as(kind: type[AnySpec], values: Any, *, where: str = "the spec") -> An
 
 
 def _read(kind: type[AnySpec], path: Path) -> AnySpec:
-    path = Path(path)
+    return _from(_yaml(path), kind, path)
+
+
+def _yaml(path: Path) -> Any:
+    """The plain values in a YAML file."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise SpecError(
             "a spec file was expected", got=f"{path}: {error.strerror}", fix="name a readable YAML file"
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SpecError("the spec is not valid YAML", got=f"{path}: {error}", fix="mend the file there") from error
-    spec = parse_as(kind, values, where=str(path))
-    spec = spec.model_copy(update={"data": _relative_to(spec.data, path.parent)})
-    return _with_models(spec, path.parent)
+
+
+def _from(values: Any, kind: type[AnySpec], path: Path) -> AnySpec:
+    """The values as a spec, with the paths in it resolved against the folder of its file."""
+    spec, folder = parse_as(kind, values, where=str(path)), Path(path).parent
+    changes: dict[str, Any] = {}
+    if spec.data is not None:
+        changes["data"] = _relative_to(spec.data, folder)
+    if isinstance(spec, TransferSpec) and spec.domains is not None:
+        changes["domains"] = {name: _relative_to(data, folder) for name, data in spec.domains.items()}
+    return _with_models(spec.model_copy(update=changes), folder)
 
 
 def _with_models(spec: AnySpec, folder: Path) -> AnySpec:
@@ -129,13 +147,15 @@ def _explain(error: ValidationError, kind: type[Frozen]) -> dict[str, str]:
 
 def _keys_beside(location: tuple[int | str, ...], kind: type[Frozen]) -> list[str]:
     """The keys that are allowed where an unknown one stood."""
+    transfer = kind is TransferSpec
     rooms: dict[str, type[Frozen]] = {
-        "data": QuestionSpec if kind is BehaviourSpec else DataSpec,
+        "data": QuestionSpec if kind is BehaviourSpec else DomainSpec if transfer else DataSpec,
+        "domains": DomainSpec,
         "backbones": BackboneSpec,
         "first": BackboneSpec,
         "second": BackboneSpec,
         "probe": ProbeSpec,
-        "evaluate": EvaluateSpec,
+        "evaluate": TransferEvaluateSpec if transfer else EvaluateSpec,
         "target": TargetSpec,
         "conditions": ConditionSpec,
         "task": TaskSpec,

@@ -16,6 +16,7 @@ from latentprobe.corpus.image_rows import COLUMN, image_folder, image_table
 from latentprobe.corpus.images import ImageFile, check_images, notes_on
 from latentprobe.corpus.names import groups_of, ids_of, numbered, require_unique
 from latentprobe.corpus.near_copies import clusters_of
+from latentprobe.corpus.pairs import examples_of
 from latentprobe.corpus.sources import read_lines, read_table
 from latentprobe.corpus.split import absent_from_test, marked, require_rows_for_folds, without_leaks
 from latentprobe.corpus.table import Table, no_rows
@@ -46,7 +47,8 @@ def read_corpus(data: DataSpec, *, folds: int = 2) -> Corpus:
 
     Rows keep the order of their file; those of a test file follow the others. Ids are the named column, else the keys
     of a JSON object of objects, else row numbers from 0 ("0", "1", ...; "test-0", ... in the test file). The id of an
-    image is its path, relative to the folder or table.
+    image is its path, relative to the folder or table. Where `text` maps classes to columns, each row gives an example
+    of each class, with the id ``ROW-CLASS`` and the row as its group.
 
     Args:
         data: where the rows are and what their columns mean.
@@ -66,7 +68,17 @@ def read_corpus(data: DataSpec, *, folds: int = 2) -> Corpus:
         table = table.followed_by(test_table)
     elif isinstance(data.test, ColumnTest):
         given_test = marked(table.columns[data.test.column], ids, column=data.test.column, value=data.test.value)
-    rows = _Rows(
+    if isinstance(data.text, Mapping):
+        rows = _pairs(data.text, table, ids, given_test, data.by)
+    else:
+        rows = _rows(data, table, ids, given_test)
+    share = data.test if isinstance(data.test, float) else 0.0
+    return _checked(rows, _name(data.path), data.positive, folds=folds, share=share, on_leak=data.on_leak)
+
+
+def _rows(data: DataSpec, table: Table, ids: tuple[str, ...], given_test: NDArray[np.bool_] | None) -> _Rows:
+    """A row of the table as a row of the corpus."""
+    return _Rows(
         ids=ids,
         contents=table.columns[_content_column(data)],
         labels={column: table.columns[column] for column in _label_columns(data)},
@@ -77,8 +89,26 @@ def read_corpus(data: DataSpec, *, folds: int = 2) -> Corpus:
         columns={column: table.columns[column] for column in data.by},
         near_duplicates=data.near_duplicates,
     )
-    share = data.test if isinstance(data.test, float) else 0.0
-    return _checked(rows, _name(data.path), data.positive, folds=folds, share=share, on_leak=data.on_leak)
+
+
+def _pairs(
+    classes: Mapping[str, str],
+    table: Table,
+    ids: tuple[str, ...],
+    given_test: NDArray[np.bool_] | None,
+    by: Sequence[str],
+) -> _Rows:
+    """A row of the table as one row a class, which stay together."""
+    names, texts, labels, row = examples_of({name: table.columns[column] for name, column in classes.items()}, ids)
+    return _Rows(
+        ids=names,
+        contents=texts,
+        labels={"label": labels},
+        groups=[ids[position] for position in row],
+        given_test=None if given_test is None else given_test[row],
+        text_column=" and ".join(classes.values()),
+        columns={column: [table.columns[column][position] for position in row] for column in by},
+    )
 
 
 def corpus_from(
@@ -228,7 +258,9 @@ def _read_part(data: DataSpec, path: str, labels_path: str | None, *, prefix: st
         return image_folder(path, label=_label_columns(data)[0], prefix=prefix)
     if labels_path is None:
         split = data.test.column if isinstance(data.test, ColumnTest) else None
-        wanted = [_content_column(data), *_label_columns(data), data.group, data.id, split, *data.by]
+        pairs = data.text.values() if isinstance(data.text, Mapping) else None
+        named = [_content_column(data), *_label_columns(data)] if pairs is None else pairs
+        wanted = [*named, data.group, data.id, split, *data.by]
         columns = [column for column in wanted if column is not None]
         return read_table(path, columns) if data.image is None else image_table(path, columns, prefix=prefix)
     if not isinstance(data.label, str) or data.group or data.id or data.by or isinstance(data.test, ColumnTest):
@@ -237,7 +269,7 @@ def _read_part(data: DataSpec, path: str, labels_path: str | None, *, prefix: st
             got=f"{path} with labels_path",
             fix="leave those keys out, or write texts and labels into one CSV",
         )
-    return read_lines(path, labels_path, text=data.text, label=data.label)
+    return read_lines(path, labels_path, text=str(data.text), label=data.label)
 
 
 def _is_folder(path: str) -> bool:
@@ -247,6 +279,7 @@ def _is_folder(path: str) -> bool:
 def _require_no_columns(data: DataSpec) -> None:
     """Refuse what only makes sense for a table."""
     named = [key for key in ("image", "group", "id", "by") if getattr(data, key)]
+    named += ["text"] * isinstance(data.text, Mapping)
     named += ["label"] * (data.label != "label") + ["test"] * isinstance(data.test, ColumnTest)
     if named:
         raise CorpusError(
@@ -258,7 +291,7 @@ def _require_no_columns(data: DataSpec) -> None:
 
 def _content_column(data: DataSpec) -> str:
     """Name of the column with the texts or images."""
-    return COLUMN if _is_folder(data.path) else data.image or data.text
+    return COLUMN if _is_folder(data.path) else data.image or str(data.text)
 
 
 def _label_columns(data: DataSpec) -> tuple[str, ...]:

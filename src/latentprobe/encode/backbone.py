@@ -23,7 +23,7 @@ from latentprobe.config import BackboneSpec
 from latentprobe.corpus import Rows
 from latentprobe.encode.families import FAMILIES, find_blocks, find_family, find_tap, require_site
 from latentprobe.encode.hookpoints import HookPoint
-from latentprobe.encode.image_families import require_rows
+from latentprobe.encode.image_families import find_image_family, reads_images, require_rows
 from latentprobe.encode.loading import choose_device, choose_dtype, keep_blocks, loading_from, read_config, read_weights
 from latentprobe.encode.model_files import ModelFiles, find_model
 from latentprobe.encode.reading import Reader, Tokens
@@ -165,14 +165,19 @@ def load_backbone(spec: BackboneSpec) -> Backbone:
     """
     files = find_model(spec.model, spec.revision)
     require_rows(spec, files.config, images=False)
-    family = find_family(str(files.config.get("model_type")))
+    model_type = str(files.config.get("model_type"))
+    # Of a vision-language model, texts alone go through its language model.
+    images = find_image_family(model_type) if reads_images(files.config) else None
+    loader = find_family(model_type).loader if images is None else images.loader
     device = choose_device(spec.device)
     spec = spec.model_copy(update={"device": device, "dtype": choose_dtype(spec.dtype, device, files)})
-    config, _ = read_config(files)
-    require_site(config, spec.hook)
+    config, hooked = read_config(files)
+    require_site(hooked, spec.hook)
     with loading_from(files):
-        keep_blocks(config, max(spec.layers) + 1, files.name)
-        model = read_weights(files, config, family.loader, spec.dtype)
+        keep_blocks(hooked, max(spec.layers) + 1, files.name)
+        model = read_weights(files, config, loader, spec.dtype)
+        if images is not None:
+            model = model.language_model  # type: ignore[assignment]
         tokenizer = transformers.AutoTokenizer.from_pretrained(files.folder)
     return Backbone(files, spec, model.eval().to(device), tokenizer)
 

@@ -16,7 +16,7 @@ from latentprobe.experiment.environment import Reporter, Silent
 from latentprobe.experiment.places import require_room
 from latentprobe.store import FeatureStore, OutcomeStore, default_store
 
-__all__ = ["Plan", "extract_features", "make_plan"]
+__all__ = ["Plan", "extract_features", "make_plan", "plan_rows"]
 
 Find = Callable[..., list[PlannedSource]]
 FindPrompted = Callable[..., tuple[BackboneSpec, list[PlannedSource]]]
@@ -88,7 +88,18 @@ def make_plan(
     spec: ExperimentSpec, store: Path | None, find: Find = plan_sources, find_prompted: FindPrompted = plan_prompted
 ) -> Plan:
     """Read the rows and find models and SAEs, with ``find`` and ``find_prompted``, computing nothing."""
-    spec, corpus = _comparable(spec, read_corpus(spec.data, folds=spec.evaluate.folds))
+    return plan_rows(spec, read_corpus(spec.data, folds=spec.evaluate.folds), store, find, find_prompted)
+
+
+def plan_rows(
+    spec: ExperimentSpec,
+    corpus: Corpus,
+    store: Path | None,
+    find: Find = plan_sources,
+    find_prompted: FindPrompted = plan_prompted,
+) -> Plan:
+    """Find models and SAEs for rows that were read, computing nothing."""
+    spec, corpus = _comparable(spec, corpus)
     sources = tuple(
         tuple(
             find(

@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from latentprobe.config import EvaluateSpec, ProbeSpec
 from latentprobe.corpus import Target
-from latentprobe.errors import SpecError, StoreError
-from latentprobe.learn.baselines import Features, SideBySide
+from latentprobe.errors import SpecError
+from latentprobe.learn.baselines import Features
 from latentprobe.learn.calibration import Calibration
 from latentprobe.learn.intervals import (
     Difference,
@@ -31,7 +30,7 @@ from latentprobe.learn.intervals import (
 from latentprobe.learn.outcome import Detail, Outcome, Task, work_out
 from latentprobe.learn.probes import FittedProbe, Recipe
 from latentprobe.learn.splits import Split, inner_folds
-from latentprobe.learn.workers import worked_out
+from latentprobe.learn.workers import in_workers, loaded
 from latentprobe.store import OutcomeStore
 
 __all__ = [
@@ -330,9 +329,9 @@ def _worked_out(
     representations: Sequence[Representation], indices: Sequence[int], task: Task, jobs: int | None
 ) -> Iterator[_Result]:
     """The outcomes of some representations in any order, worked out here or in worker processes."""
-    loaded = loaded_rows(representations, indices, len(task.target))
-    arguments = ((index, rows, recipe, task) for index, rows, recipe in loaded)
-    yield from worked_out(_run, arguments, n=len(indices), jobs=jobs)
+    rows_of = loaded_rows(representations, indices, len(task.target))
+    calls = ((index, rows, recipe, task) for index, rows, recipe in rows_of)
+    yield from in_workers(_run, calls, len(indices), jobs)
 
 
 def _run(index: int, rows: Any, recipe: Recipe, task: Task) -> _Result:
@@ -348,30 +347,6 @@ def loaded_rows(
     representations: Sequence[Representation], indices: Sequence[int], n: int
 ) -> Iterator[tuple[int, Any, Recipe]]:
     """(position, rows, recipe) of some representations, those of one source together, so that it is loaded once."""
-    by_source: dict[str, list[int]] = {}
-    for index in indices:
-        by_source.setdefault(representations[index].source, []).append(index)
-    for together in by_source.values():
-        rows = representations[together[0]].load()
-        _require_usable(rows, n, representations[together[0]])
-        for index in together:
-            yield index, rows, recipe_of(representations[index])
-        del rows
-
-
-def _require_usable(rows: Any, n: int, representation: Representation) -> None:
-    """Rows in are rows out: anything else would score one text by the features of another."""
-    count = rows.shape[0] if hasattr(rows, "shape") else len(rows)
-    finite = not hasattr(rows, "shape") or _finite(rows)
-    if count != n or not finite:
-        raise StoreError(
-            f"the features of {_label(representation)!r} must be one row of finite numbers for each of {n} texts",
-            got=f"{count} rows" if count != n else "a value that is not finite",
-            fix="extract the features again",
-        )
-
-
-def _finite(rows: Any) -> bool:
-    if isinstance(rows, SideBySide):
-        return _finite(rows.sparse) and _finite(rows.dense)
-    return bool(np.isfinite(rows.data if sp.issparse(rows) else rows).all())
+    wanted = [representations[index] for index in indices]
+    for position, rows in loaded(wanted, n):
+        yield indices[position], rows, recipe_of(wanted[position])

@@ -34,7 +34,7 @@ from latentprobe.learn.metrics import expected_calibration_error, macro_f1, scor
 from latentprobe.learn.outcome import Task
 from latentprobe.learn.probes import Recipe, choose, take_rows
 from latentprobe.learn.transforms import Transform, fit_transform
-from latentprobe.learn.workers import worked_out
+from latentprobe.learn.workers import in_workers
 from latentprobe.store import OutcomeStore
 
 __all__ = ["Kind", "other_probes", "work_out_other"]
@@ -98,7 +98,7 @@ def other_probes(
             found[index, kind] = kept
     missing = [pair for pair in wanted if pair not in found]
     arguments = _arguments(representations, missing, task)
-    for index, kind, values, arrays in worked_out(_run, arguments, n=len(missing), jobs=jobs):
+    for index, kind, values, arrays in in_workers(_run, arguments, len(missing), jobs):
         found[index, kind] = values, arrays
         if memory is not None:
             memory.write(_key(kind, representations[index], task), values, arrays)

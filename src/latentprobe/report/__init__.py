@@ -4,8 +4,15 @@ Everything on the page was computed before and stands in the files of the run; t
 nothing of models, features or fits.
 """
 
-from latentprobe.report.page import render_report, write_report
+from latentprobe.report.page import render_report, render_transfer_report, write_report, write_transfer_report
 from latentprobe.report.recommendation import recommendation
 from latentprobe.report.run_files import read_run
 
-__all__ = ["read_run", "recommendation", "render_report", "write_report"]
+__all__ = [
+    "read_run",
+    "recommendation",
+    "render_report",
+    "render_transfer_report",
+    "write_report",
+    "write_transfer_report",
+]

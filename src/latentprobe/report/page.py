@@ -16,12 +16,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from latentprobe.files import write_text
-from latentprobe.report import classes, sections, statistics, wording
+from latentprobe.report import classes, sections, statistics, transfer, wording
 from latentprobe.report.charts import sign
-from latentprobe.report.run_files import RunFiles, read_run
+from latentprobe.report.run_files import RunFiles, read_run, read_transfer
 from latentprobe.report.visible import shortened, visible
 
-__all__ = ["render_report", "write_report"]
+__all__ = ["render_report", "render_transfer_report", "write_report", "write_transfer_report"]
 
 
 def write_report(run_dir: Path) -> Path:
@@ -43,38 +43,59 @@ def write_report(run_dir: Path) -> Path:
     return page
 
 
+def write_transfer_report(folder: Path) -> Path:
+    """Write ``report.html`` into the directory of a transfer; as :func:`write_report` in all else."""
+    folder = Path(folder)
+    page = folder / "report.html"
+    write_text(page, render_transfer_report(read_transfer(folder)))
+    return page
+
+
 def render_report(run: RunFiles) -> str:
     """The page of a run, as HTML."""
+    return _rendered(
+        "report.html.j2",
+        name=run.results["name"],
+        target=run.results.get("target"),
+        summary=sections.summary(run.results, run.environment),
+        features=classes.features(run.evidence, run.results),
+        table=sections.table(run.results),
+        layers=sections.layers(run.results),
+        per_class=classes.per_class(run.results),
+        measures=classes.measures(run.results),
+        confusion=classes.confusion(run.results),
+        differences=sections.differences(run),
+        certainty=statistics.certainty(run.results),
+        repeats=statistics.repeats(run.results),
+        groups=statistics.groups(run.results),
+        classifiers=statistics.classifiers(run.results),
+        leakage=statistics.leakage(run.results),
+        making=sections.making(run),
+    )
+
+
+def render_transfer_report(run: RunFiles) -> str:
+    """The page of a transfer, as HTML."""
+    return _rendered(
+        "transfer.html.j2",
+        name=run.results["name"],
+        summary=transfer.summary(run.results, run.environment),
+        matrices=transfer.matrices(run.results),
+        choices=transfer.choices(run.results),
+        overlap=transfer.overlap(run.results),
+        rows=transfer.representations(run.results),
+        making=sections.making(run),
+    )
+
+
+def _rendered(template: str, **parts: Any) -> str:
     style, script = _packaged("report.css"), _packaged("report.js")
     policy = (
         f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            policy=Markup(policy),
-            style=Markup(style),
-            script=Markup(script),
-            name=run.results["name"],
-            target=run.results.get("target"),
-            summary=sections.summary(run.results, run.environment),
-            features=classes.features(run.evidence, run.results),
-            table=sections.table(run.results),
-            layers=sections.layers(run.results),
-            per_class=classes.per_class(run.results),
-            measures=classes.measures(run.results),
-            confusion=classes.confusion(run.results),
-            differences=sections.differences(run),
-            certainty=statistics.certainty(run.results),
-            repeats=statistics.repeats(run.results),
-            groups=statistics.groups(run.results),
-            classifiers=statistics.classifiers(run.results),
-            leakage=statistics.leakage(run.results),
-            making=sections.making(run),
-        )
-    )
+    page = _environment().get_template(template)
+    return page.render(policy=Markup(policy), style=Markup(style), script=Markup(script), **parts)
 
 
 def _environment() -> Environment:

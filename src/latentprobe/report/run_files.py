@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ import pyarrow.parquet as pq
 from latentprobe.errors import SpecError
 from latentprobe.files import read_json
 
-__all__ = ["RunFiles", "read_run"]
+__all__ = ["RunFiles", "read_run", "read_transfer"]
 
 REQUIRED = ("name", "metric", "n_train", "n_test", "classes", "selected", "best_baseline", "difference", "rows")
+
+TRANSFER_REQUIRED = ("name", "domains", "training_sets", "families", "cells", "means", "choices", "overlap")
 
 
 @dataclass(frozen=True)
@@ -36,23 +39,43 @@ def read_run(folder: Path) -> RunFiles:
     Raises:
         SpecError: the folder is no run directory, or one of its files is missing, damaged or from another program.
     """
-    folder = Path(folder)
+    results = _results(Path(folder), "results.json", REQUIRED, verb="run")
+    return _files(Path(folder), results, evidence=_json(Path(folder) / "evidence.json"))
+
+
+def read_transfer(folder: Path) -> RunFiles:
+    """Read the directory of a transfer.
+
+    Raises:
+        SpecError: as `read_run`.
+    """
+    results = _results(Path(folder), "transfer.json", TRANSFER_REQUIRED, verb="transfer")
+    rows = sum(domain["rows"] for domain in results["domains"])
+    return _files(Path(folder), results | {"n_rows": rows, "n_train": rows, "n_test": rows}, evidence={})
+
+
+def _results(folder: Path, name: str, required: Sequence[str], *, verb: str) -> dict[str, Any]:
+    """The results of a directory that a verb made, with all that a page needs."""
     if not folder.is_dir():
         raise SpecError(
-            "a run directory was expected", got=str(folder), fix="name a folder that `latentprobe run` made"
+            "a run directory was expected", got=str(folder), fix=f"name a folder that `latentprobe {verb}` made"
         )
-    results = _json(folder / "results.json")
-    missing = [key for key in REQUIRED if key not in results]
+    results = _json(folder / name)
+    missing = [key for key in required if key not in results]
     if missing:
         raise SpecError(
             "the results of this run cannot be shown",
-            got=f"{folder / 'results.json'} has no {', '.join(missing)}",
-            fix="repeat the run with this version: latentprobe run SPEC.yaml",
+            got=f"{folder / name} has no {', '.join(missing)}",
+            fix=f"repeat the run with this version: latentprobe {verb} SPEC.yaml",
         )
+    return results
+
+
+def _files(folder: Path, results: dict[str, Any], *, evidence: dict[str, Any]) -> RunFiles:
     return RunFiles(
         results,
         _json(folder / "environment.json"),
-        _json(folder / "evidence.json"),
+        evidence,
         _read(folder / "spec.yaml", lambda path: path.read_text(encoding="utf-8")),
         _read(folder / "predictions.parquet", lambda path: pq.read_table(path).to_pydict()),
     )
