@@ -1,10 +1,11 @@
 """Run the specs whose figures the documents show, twice each, and keep what they gave under results/.
 
-    python scripts/run_results.py [NAME ...]      NAME: demo, lab, surge_toxicity, xstest, davidson, banking77
+    python scripts/run_results.py [NAME ...]      NAME: demo, lab, surge_toxicity, xstest, ... (see RUNS, TRANSFERS)
 
 Each runs in a process of its own with an empty store, so that its seconds and its peak memory are its own; the second
 run shows what the store saves. Of the demo, what it prints is kept, and of the laboratory its figures. All others
-need the folder `shared` beside the checkout. Afterwards `make docs` brings the figures into the documents.
+need the folder `shared` beside the checkout. Texts of the data are never kept. Afterwards `make docs` brings the figures
+into the documents.
 """
 
 from __future__ import annotations
@@ -19,7 +20,17 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMES = ("demo", "lab", "surge_toxicity", "xstest", "davidson", "banking77")
+#: Specs of `latentprobe run`, by the name of their file under specs/.
+RUNS = ("surge_toxicity", "xstest", "davidson", "banking77", "germeval2018", "pubmedqa", "surge_full")
+#: Specs of `latentprobe transfer`, and the file each leaves.
+TRANSFERS = {
+    "transfer/demo": "transfer.json",
+    "transfer/textdetox": "transfer.json",
+    "transfer/xlmt": "transfer.json",
+    "transfer/hatecheck": "transfer.json",
+    "behaviour/matching": "matching.json",
+}
+NAMES = ("demo", "lab", *RUNS, *TRANSFERS)
 
 
 def timed(command: list[str], log: Path) -> tuple[float, float]:
@@ -57,20 +68,24 @@ def resident_gib(pid: int) -> float:
 
 
 def measure(name: str) -> dict[str, Any]:
-    """Both runs of one spec: its results.json, with seconds and memory."""
+    """Both runs of one spec: what it left, without texts, with seconds and memory."""
+    verb, left = ("transfer", TRANSFERS[name]) if name in TRANSFERS else ("run", "results.json")
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
-        command = [sys.executable, "-m", "latentprobe", "run", str(ROOT / "specs" / f"{name}.yaml"), "--out", str(out)]
+        command = [sys.executable, "-m", "latentprobe", verb, str(ROOT / "specs" / f"{name}.yaml"), "--out", str(out)]
         command += ["--store", str(Path(folder) / "store")]
         first, peak = timed(command, Path(folder) / "log")
         again, _ = timed(command, Path(folder) / "log")
-        results: dict[str, Any] = json.loads((out / "results.json").read_text())
-        size = (out / "report.html").stat().st_size / 2**20
+        results: dict[str, Any] = json.loads((out / left).read_text())
+        report = out / "report.html"
+        size = report.stat().st_size / 2**20 if report.is_file() else None
+    if "overlap" in results:
+        results["overlap"].pop("features", None)  # their evidence quotes texts
     results["measured"] = {
         "seconds": round(first, 1),
         "seconds_again": round(again, 1),
         "peak_gib": round(peak, 2),
-        "report_mib": round(size, 2),
+        "report_mib": None if size is None else round(size, 2),
         "cores": os.cpu_count(),
     }
     return results
@@ -105,9 +120,9 @@ def main() -> None:
             keep_lab()
             continue
         results = measure(name)
-        path = ROOT / "results" / f"{name}.json"
-        path.write_text(json.dumps(results, indent=1) + "\n")
-        print(name, results["measured"], results["selected"]["macro_f1"], results["best_baseline"]["macro_f1"])
+        path = ROOT / "results" / f"{name.replace('/', '_')}.json"
+        path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        print(name, results["measured"], flush=True)
 
 
 if __name__ == "__main__":
