@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from latentprobe.config import parse_spec
+from latentprobe.config import BehaviourSpec, TransferSpec, parse_as, parse_spec
 from latentprobe.encode.formats import describe
 
 FOLDER = Path(__file__).parent.parent / "specs" / "paper"
@@ -76,15 +76,95 @@ IMAGES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+#: Name -> what the domains are, language -> reference, and the columns they share.
+LANGUAGES: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
+    "toxicity_languages": (
+        "5,000 comments in each of five languages, toxic or not",
+        {code: f"hf:textdetox/multilingual_toxicity_dataset:{code}" for code in ("en", "es", "de", "ru", "zh")},
+        {"text": "text", "label": "toxic"},
+    ),
+    "sentiment_languages": (
+        "870 tweets in each of eight languages, 3 sentiments",
+        {
+            name: f"hf:cardiffnlp/tweet_sentiment_multilingual:{name}:test"
+            for name in ("arabic", "english", "french", "german", "hindi", "italian", "portuguese", "spanish")
+        },
+        {"text": "text", "label": "label"},
+    ),
+}
+#: Name -> what is asked, and the spec of `latentprobe behaviour` but for its target.
+QUESTIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "pubmedqa": (
+        "questions on biomedical papers, answered yes, no or maybe",
+        {
+            "data": {
+                "path": "hf:qiaojin/PubMedQA:pqa_labeled:train",
+                "question": "question",
+                "answer": "final_decision",
+                "id": "pubid",
+            },
+            "kind": "choice",
+            "answers": {"yes": "yes", "no": "no", "maybe": "maybe"},
+            "conditions": {"plain": {"prompt": "Question: {question}\nAnswer:"}},
+        },
+    ),
+    "boolq": (
+        "yes-or-no questions, each with a passage",
+        {
+            "data": {"path": "hf:google/boolq:validation", "question": "question", "answer": "answer"},
+            "kind": "choice",
+            "answers": {"true": "yes", "false": "no"},
+            "conditions": {
+                "with": {"context": "passage", "prompt": "{context}\n\nQuestion: {question}?\nAnswer:"},
+                "without": {"prompt": "Question: {question}?\nAnswer:"},
+            },
+        },
+    ),
+    "piqa": (
+        "goals with two ways to reach them",
+        {
+            "data": {
+                "path": "hf:ybisk/piqa:validation",
+                "question": "goal",
+                "choices": ["sol1", "sol2"],
+                "answer": "label",
+                "answer_as": "index",
+            },
+            "kind": "choice",
+            "conditions": {"plain": {"prompt": "Question: {question}\nAnswer:"}},
+        },
+    ),
+    "nq_swap": (
+        "questions with their context, with one in which the answer is swapped, and without",
+        {
+            "data": {"path": "hf:pminervini/NQ-Swap:dev", "question": "question", "answer": "org_answer"},
+            "kind": "free",
+            "grade": "contains",
+            "conditions": {
+                "without": {"prompt": "Question: {question}?\nAnswer:"},
+                "original": {"context": "org_context", "prompt": "{context}\n\nQuestion: {question}?\nAnswer:"},
+                "swapped": {
+                    "context": "sub_context",
+                    "answer": "sub_answer",
+                    "prompt": "{context}\n\nQuestion: {question}?\nAnswer:",
+                },
+            },
+        },
+    ),
+}
+
+
 def main() -> None:
     """Write the files, or with --check exit 1 where one is missing or not current."""
     wanted = {f"{name}.yaml": spec_file(name, *entry, TEXT_MODELS) for name, entry in TEXTS.items()}
-    # IMG    wanted |= {f"{name}.yaml": spec_file(name, *entry, IMAGE_MODELS) for name, entry in IMAGES.items()}
+    wanted |= {f"{name}.yaml": spec_file(name, *entry, IMAGE_MODELS) for name, entry in IMAGES.items()}
+    wanted |= {f"transfer/{name}.yaml": transfer_file(name, *entry) for name, entry in LANGUAGES.items()}
+    wanted |= {f"behaviour/{name}.yaml": behaviour_file(name, *entry) for name, entry in QUESTIONS.items()}
     if "--check" in sys.argv[1:]:
         stale = [name for name, text in wanted.items() if _written(name) != text]
         sys.exit(f"not current: {', '.join(stale)}; run scripts/paper_specs.py" if stale else 0)
-    FOLDER.mkdir(exist_ok=True)
     for name, text in wanted.items():
+        (FOLDER / name).parent.mkdir(parents=True, exist_ok=True)
         (FOLDER / name).write_text(text, encoding="utf-8")
 
 
@@ -106,8 +186,40 @@ def spec_file(name: str, rows: str, data: dict[str, Any], models: Any) -> str:
         "evaluate": {"seed": 42},
     }
     parse_spec(spec)
-    head = f"# The grid of arXiv 2502.11367 on {data['path'].removeprefix('hf:')}: {rows}.\n"
-    made = "# Written by scripts/paper_specs.py. `latentprobe run FILE --dry-run` says what it takes.\n"
+    return _file(f"{data['path'].removeprefix('hf:')}: {rows}", "run", spec)
+
+
+def transfer_file(name: str, rows: str, places: dict[str, str], columns: dict[str, str]) -> str:
+    """The YAML of a transfer between languages, with the smallest of the models."""
+    spec = {
+        "name": f"paper_{name}",
+        "domains": {domain: {"path": path, **columns} for domain, path in places.items()},
+        "backbones": [backbone(*TEXT_MODELS[0], tokens="content")],
+        "pooling": ["sum", "last", "top20", "top50"],
+        "binarize": ["none", 1.0],
+        "baselines": ["hidden", "tfidf", "majority"],
+        "evaluate": {"seed": 42},
+    }
+    parse_as(TransferSpec, spec)
+    return _file(rows, "transfer", spec)
+
+
+def behaviour_file(name: str, rows: str, asked: dict[str, Any]) -> str:
+    """The YAML that has the tuned model answer; its table is what the features of all models then predict."""
+    spec = {"name": f"paper_{name}", "target": {"model": "google/gemma-2-9b-it", "template": "chat"}, **asked}
+    parse_as(BehaviourSpec, spec)
+    return _file(rows, "behaviour", spec)
+
+
+def _file(rows: str, verb: str, spec: dict[str, Any]) -> str:
+    """The spec as YAML, under what it is."""
+    head = f"# The grid of arXiv 2502.11367 on {rows}.\n"
+    plan = (
+        "`latentprobe behaviour FILE --out TABLE` asks it."
+        if verb == "behaviour"
+        else f"`latentprobe {verb} FILE --dry-run` says what it takes."
+    )
+    made = f"# Written by scripts/paper_specs.py. {plan}\n"
     return head + made + yaml.safe_dump(spec, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
 
 
@@ -120,7 +232,9 @@ def backbone(
     ]
     refused = [reference for reference in references if describe(reference)["refused"]]
     assert not refused, refused
-    return {"model": model, "layers": list(layers), "saes": references, "tokens": tokens}
+    made: dict[str, Any] = {"model": model, "layers": list(layers), "saes": references, "tokens": tokens}
+    # The SAEs of gemma-2-2b on the language model inside PaliGemma 2: asked for, as the paper does.
+    return made | ({"accept_model": True} if "paligemma" in model else {})
 
 
 if __name__ == "__main__":

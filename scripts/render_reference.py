@@ -55,7 +55,8 @@ BEHAVIOUR_PARTS = {
     "TargetSpec": "Under `target`.",
     "QuestionSpec": "Under `data`.",
     "ConditionSpec": "One of `conditions`.",
-    "MatchingSpec": "The whole spec of a matching, for `latentprobe transfer`; its other parts are those of [an experiment](spec.md).",
+    "MatchingSpec": "The whole file of a matching, for `latentprobe transfer`; its parts are those of "
+    "[an experiment](spec.md).",
 }
 
 API_INTRO = """# Python

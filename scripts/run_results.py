@@ -4,8 +4,8 @@
 
 Each runs in a process of its own with an empty store, so that its seconds and its peak memory are its own; the second
 run shows what the store saves. Of the demo, what it prints is kept, and of the laboratory its figures. All others
-need the folder `shared` beside the checkout. Texts of the data are never kept. Afterwards `make docs` brings the figures
-into the documents.
+need the folder `shared` beside the checkout. Texts of the data are never kept. Afterwards `make docs` brings the
+figures into the documents.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from latentprobe.config import read_spec
+from latentprobe.config import read_behaviour_spec, read_spec, read_transfer_spec
 from latentprobe.encode.formats import describe
 
 ROOT = Path(__file__).parent.parent
@@ -29,6 +29,16 @@ def test_every_sae_of_the_grid_is_known_and_belongs_to_its_model_and_layer(path:
             assert facts["layer"] in backbone.layers
             # The paper's code gave the tuned model the SAEs of the pretrained one: mistake 2.
             assert facts["model"] == backbone.model or "paligemma2-3b" in backbone.model
+
+
+def test_every_spec_that_comes_along_can_be_read_by_its_verb() -> None:
+    ran = {"pubmedqa_answers"}
+    crossed = {"pubmedqa_models", "matching"}
+    for path in sorted((ROOT / "specs").rglob("*/transfer/*.yaml")) + sorted((ROOT / "specs/transfer").glob("*.yaml")):
+        assert read_transfer_spec(path).name
+    for path in sorted((ROOT / "specs").rglob("behaviour/*.yaml")):
+        read = read_spec if path.stem in ran else read_transfer_spec if path.stem in crossed else read_behaviour_spec
+        assert read(path).name
 
 
 def test_the_grid_is_what_its_script_writes() -> None:

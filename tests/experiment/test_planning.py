@@ -18,9 +18,10 @@ from typer.testing import CliRunner
 from latentprobe.cli.main import app
 from latentprobe.config import ExperimentSpec, parse_spec
 from latentprobe.encode.extract import shared_reader
+from latentprobe.encode.formats import describe
 from latentprobe.encode.known import Known
 from latentprobe.errors import CorpusError, ModelError, SAEError, SpecError
-from latentprobe.experiment import plan, planning
+from latentprobe.experiment import plan, planning, run_experiment
 from latentprobe.experiment.environment import Silent
 from latentprobe.experiment.features import make_plan
 from latentprobe.experiment.representations import representations
@@ -118,7 +119,9 @@ def test_room_is_estimated_from_width_and_l0_where_the_sae_is_not_here(
     said = values(plan(small, tmp_path / "other"))
     stored = sum(path.stat().st_size for path in (tmp_path / "store").rglob("*.parquet"))
     assert stored / 2 < said["store_bytes"] < stored * 2
-    assert said["memory_bytes"] is None and said["seconds"] is None
+    assert (
+        said["memory_bytes"] == sum(4 * one["d_in"] * one["width"] for one in [known.facts]) and said["seconds"] is None
+    )
     counted = values(plan(spec({"layers": [3], "saes": ["bundled:minilm-l3-1k"]}), tmp_path / "other"))["tokens"]
     assert counted / 2 < said["tokens"] < counted * 2
 
@@ -135,7 +138,7 @@ def test_what_is_not_here_is_planned_from_the_registry_and_not_fetched(spec: Spe
     hidden_and_words = 3 + 2 + 1  # three poolings of the hidden state; tf-idf of words and of characters; majority
     assert said["representations"] == len(spec(GEMMA).pooling) * len(spec(GEMMA).binarize) + hidden_and_words
     assert values(said)["store_bytes"] > ROWS * 2304 * 4 * 3
-    assert values(said)["memory_bytes"] is None and values(said)["seconds"] is None
+    assert values(said)["memory_bytes"] == 4 * 2304 * 16384 and values(said)["seconds"] is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -174,9 +177,16 @@ def test_what_can_be_refused_without_a_network_is(
     assert told in str(refusal.value)
 
 
-def test_data_of_the_hub_that_are_not_here_are_not_fetched(spec: Spec, tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="it fetches nothing"):
-        plan(spec(GEMMA, data={"path": "hf:nobody/nothing"}), tmp_path)
+def test_data_of_the_hub_that_are_not_here_are_not_fetched_and_the_plan_says_what_it_counts_with(
+    spec: Spec, tmp_path: Path
+) -> None:
+    said = plan(spec(GEMMA, data={"path": "hf:nobody/nothing"}), tmp_path)
+    assert said["rows"] == 1000
+    assert said["notes"][0].startswith("hf:nobody/nothing is not on this machine")
+    sizes = [describe(reference) for reference in spec(GEMMA).backbones[0].saes]
+    assert values(said)["memory_bytes"] == sum(4 * one["d_in"] * one["width"] for one in sizes)
+    with pytest.raises(CorpusError):
+        run_experiment(spec(GEMMA, data={"path": "hf:nobody/nothing"}), tmp_path / "out", store=tmp_path)
 
 
 def test_images_are_planned_too(tmp_path: Path) -> None:

@@ -51,19 +51,27 @@ class Known:
 
 
 @contextlib.contextmanager
-def offline() -> Iterator[None]:
-    """Let nothing be fetched from the hub: what its cache does not have is not there."""
+def offline(*, data: bool = False) -> Iterator[None]:
+    """Let nothing be fetched from the hub, nor, with ``data``, data sets: what its cache does not have is not there."""
     try:
         from huggingface_hub import constants
     except ImportError:  # then nothing can be fetched anyway
         yield
         return
-    before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = True
+    settings = [constants]
+    if data:
+        with contextlib.suppress(ImportError):
+            from datasets import config
+
+            settings.append(config)
+    before = [one.HF_HUB_OFFLINE for one in settings]
+    for one in settings:
+        one.HF_HUB_OFFLINE = True
     try:
         yield
     finally:
-        constants.HF_HUB_OFFLINE = before
+        for one, online in zip(settings, before, strict=True):
+            one.HF_HUB_OFFLINE = online
 
 
 def known_model(spec: BackboneSpec) -> Known:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -187,8 +187,19 @@ def _known(missing: Sequence[PlannedSource], corpus: Corpus, saes: dict[str, Kno
         store_how="an SAE's width or L0 is not known"
         if store is None
         else "from width and L0, as texts light the SAEs of minilm",
-        memory_bytes=None,
-        memory_how="the model is not here",
+        memory_bytes=_encoders(saes.values()),
+        memory_how="the encoders of the SAEs alone, in float32: the model is not here",
         seconds=None,
         seconds_how="the model or an SAE is not here",
     )
+
+
+def _encoders(saes: Iterable[Known]) -> int | None:
+    """Bytes of all encoders of a pass, which are in memory together; None where a size is not known."""
+    total = 0
+    for sae in saes:
+        d_in, width = sae.facts.get("d_in"), sae.facts.get("width")
+        if not d_in or not width:
+            return None
+        total += 4 * d_in * width
+    return total

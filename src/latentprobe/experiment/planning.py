@@ -6,19 +6,24 @@ Fetches nothing and writes nothing: a plan is made of what is on this machine an
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from latentprobe.config import EvaluateSpec, ExperimentSpec
+from latentprobe.corpus import Corpus, corpus_from
 from latentprobe.encode.extract import PlannedSource
 from latentprobe.encode.known import Known, known_model, known_prompted, known_sae, known_sources, offline
 from latentprobe.encode.sae import SAE
 from latentprobe.errors import CorpusError
 from latentprobe.experiment.estimates import Estimate, estimate_extraction
-from latentprobe.experiment.features import Plan, make_plan
+from latentprobe.experiment.features import Plan, make_plan, plan_rows
 from latentprobe.experiment.representations import representations
 
 __all__ = ["plan"]
+
+#: What a plan counts with where the data are not here.
+ROWS, WORDS = 1000, 40
 
 
 def plan(spec: ExperimentSpec, store: Path | None = None) -> dict[str, Any]:
@@ -33,7 +38,7 @@ def plan(spec: ExperimentSpec, store: Path | None = None) -> dict[str, Any]:
     Raises:
         LatentprobeError: what would stop the run, as far as it can be seen without a network.
     """
-    with offline():
+    with offline(data=spec.data.path.startswith("hf:")):
         planned = _planned(spec, store)
         models = [known_model(backbone) for backbone, _ in planned.passes]
         saes = [[known_sae(name) for name in _references(sources)] for _, sources in planned.passes]
@@ -67,11 +72,18 @@ def _planned(spec: ExperimentSpec, store: Path | None) -> Plan:
     except CorpusError as error:
         if not spec.data.path.startswith("hf:") or "cannot be loaded" not in error.problem:
             raise
-        raise CorpusError(
-            "a plan counts rows that are on this machine: it fetches nothing",
-            got=f"{spec.data.path}: {error.got}",
-            fix="fetch the data first: `hf download --repo-type dataset NAME`, or read them once with `extract`",
-        ) from error
+        return plan_rows(spec, _stand_in_rows(spec), store, known_sources, known_prompted)
+
+
+def _stand_in_rows(spec: ExperimentSpec) -> Corpus:
+    """Rows of a usual size in place of a data set of the hub that is not on this machine."""
+    words = [f"{row} " + "word " * (WORDS - 1) for row in range(ROWS)]
+    corpus = corpus_from(words, [row % 2 for row in range(ROWS)])
+    note = (
+        f"{spec.data.path} is not on this machine, and a plan fetches nothing: all figures are for {ROWS:,} rows of "
+        f"{WORDS} words in 2 classes. `hf download --repo-type dataset NAME` fetches it."
+    )
+    return replace(corpus, notes=(note,))
 
 
 def _references(sources: Sequence[PlannedSource]) -> list[str]:
