@@ -3,9 +3,9 @@
     python scripts/render_docs.py            write what is out of date
     python scripts/render_docs.py --check    write nothing; exit 1 if anything is out of date
 
-Whole pages: docs/cli.md, docs/spec.md, docs/api.md, docs/results.md, docs/lab.md. Blocks between markers such as
-``<!-- results -->`` and ``<!-- /results -->``: README.md, docs/behaviour.md. What depends on results/ is left as it is
-where those files are missing.
+Whole pages: docs/cli.md, docs/spec.md, docs/api.md, docs/results.md, docs/claims.md, docs/lab.md. Blocks between
+markers such as ``<!-- results -->`` and ``<!-- /results -->``: README.md, docs/behaviour.md. What depends on
+results/ is left as it is where those files are missing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import sys
 from pathlib import Path
 
+from render_claims import claims_page
 from render_lab import lab_page
 from render_reference import api_page, behaviour_keys, cli_page, spec_page
 from render_results import demo_block, read_results, results_block, results_page, saes_block
@@ -32,8 +33,15 @@ def pages() -> dict[Path, str]:
         written["results.md"] = results_page(measured)
         blocks["results"] = results_block(measured)
     laboratory = ROOT / "results" / "lab.json"
-    if laboratory.is_file():
-        written["lab.md"] = lab_page(json.loads(laboratory.read_text(encoding="utf-8")))
+    lab = json.loads(laboratory.read_text(encoding="utf-8")) if laboratory.is_file() else None
+    if lab is not None:
+        written["lab.md"] = lab_page(lab)
+    transfers = [
+        json.loads(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "results").glob("transfer_*.json"))
+    ]
+    if measured:
+        named = {results["name"]: results for results in measured}
+        written["claims.md"] = claims_page(named, {one["name"]: one for one in transfers}, lab)
     demo = ROOT / "results" / "demo.txt"
     if demo.is_file():
         blocks["demo"] = demo_block(demo.read_text(encoding="utf-8"))

@@ -20,6 +20,9 @@ DATA_SETS = {
     "surge_toxicity": "1,000 comments, half of them toxic (Surge AI, MIT licence).",
     "xstest": "450 prompts in contrast pairs, safe and unsafe (XSTest, CC-BY-4.0): the same words on both sides.",
     "davidson": "24,783 tweets, hateful, offensive or neither (Davidson and others 2017, MIT licence).",
+    "germeval2018": "8,541 German tweets, offensive or not, test part given (GermEval 2018, CC-BY-4.0).",
+    "pubmedqa": "1,000 abstracts of medical papers, their question answered yes, no or maybe (PubMedQA, MIT licence).",
+    "surge_full": "The comments of surge_toxicity with everything beside the table.",
     "banking77": "13,083 questions of bank customers in 77 classes, test part given (Banking77, CC-BY-4.0).",
 }
 

@@ -63,7 +63,7 @@ def test_a_difference_that_the_correction_takes_away_is_no_difference() -> None:
 
 
 def test_the_detectable_difference_of_the_run_goes_before_our_own_estimate() -> None:
-    assert "below about 0.07" in advice((-0.03, 0.05), power={"detectable": 0.07})["sentences"][0]
+    assert "below about 0.07" in advice((-0.03, 0.05), power={"minimal_difference": 0.07})["sentences"][0]
 
 
 def test_word_counts_that_do_as_well_are_named_as_the_cheaper_way() -> None:

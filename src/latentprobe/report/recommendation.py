@@ -161,7 +161,7 @@ def _size(gap: Mapping[str, float]) -> str:
 def _detectable(results: Mapping[str, Any], gap: Mapping[str, float]) -> float:
     """The smallest difference these test rows can tell: as the run says, or else half the interval's width."""
     power = results.get("power") or {}
-    known = power.get("detectable")
+    known = power.get("minimal_difference")
     return float(known) if known is not None else (gap["high"] - gap["low"]) / 2
 
 
