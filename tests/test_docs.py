@@ -86,9 +86,9 @@ def test_the_commands_of_the_readme_run_and_leave_what_it_says(own_folder: Path)
     from latentprobe.cli.main import app
 
     commands = [line for block in blocks("README.md", "sh") for line in block.splitlines() if line]
-    assert len(commands) == 5
+    assert len(commands) == 6
     for command in commands:
-        program, *arguments = shlex.split(command)
+        program, *arguments = shlex.split(command, comments=True)
         assert program == "latentprobe"
         result = CliRunner().invoke(app, arguments, catch_exceptions=False)
         assert result.exit_code == 0, command
