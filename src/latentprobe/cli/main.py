@@ -12,7 +12,21 @@ from typing import Annotated, Any
 
 import typer
 
-from latentprobe.cli import behaviour, bench, demo, explain, extract, fit, lab, predict, recommend, report, run, saes
+from latentprobe.cli import (
+    behaviour,
+    bench,
+    demo,
+    explain,
+    extract,
+    fit,
+    lab,
+    labels,
+    predict,
+    recommend,
+    report,
+    run,
+    saes,
+)
 from latentprobe.errors import LatentprobeError
 
 app = typer.Typer(
@@ -37,6 +51,7 @@ for verb in (
 ):
     app.command()(verb)
 app.add_typer(saes.app, name="saes")
+app.add_typer(labels.app, name="labels")
 
 #: Whatever is wrong with the arguments themselves: no such option, no such command, a word where a number is due.
 USAGE_ERROR: type[Exception] = typer.BadParameter.mro()[1]
