@@ -13,6 +13,16 @@ from latentprobe.cli.run import Json
 app = typer.Typer(help="Labels of an SAE's features: import them, make your own, measure how true they are.")
 
 Sae = Annotated[str, typer.Option(help="Such as bundled:minilm-l3-4k, or a folder.")]
+Texts = Annotated[Path, typer.Option(help="File with texts: one a line, or a table with a column 'text'.")]
+TextColumn = Annotated[str, typer.Option(help="Column with the texts.")]
+Model = Annotated[str | None, typer.Option(help="Hugging Face id, folder or minilm. Default: the SAE's own.")]
+Features = Annotated[str | None, typer.Option(help="Only these, such as 3,17,40-49. Default: all.")]
+Endpoint = Annotated[
+    str | None,
+    typer.Option(help="OpenAI-compatible address such as http://localhost:8000/v1. Excerpts of your texts are sent."),
+]
+EndpointModel = Annotated[str | None, typer.Option(help="Name of the model there. Its key: $LATENTPROBE_ENDPOINT_KEY.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 
 @app.command("import")
@@ -38,6 +48,65 @@ def import_(
     _say(told, f"{told['labels']} labels of {told['sae']} imported from {told['source']}", as_json=as_json)
 
 
+@app.command("make")
+def make(
+    sae: Sae,
+    texts: Texts,
+    text: TextColumn = "text",
+    model: Model = None,
+    features: Features = None,
+    endpoint: Endpoint = None,
+    endpoint_model: EndpointModel = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Make labels of your own: the words and contexts that light a feature, contrasted with those that do not.
+
+    Give some thousand texts of the kind your classifier will read. A fifth is held out, and the labels are scored on
+    it at once. No service is needed; with --endpoint a chat model writes the labels of --features instead, and judges
+    them. --json prints {"sae", "labels", "scored", "better_than_chance", "median_score", "source", "sha256", "made",
+    "how", "model", "width", "texts", "over", "file"}.
+    """
+    from latentprobe.cli.progress import terminal
+    from latentprobe.experiment.own_labelling import make_labels
+
+    chat = _chat(endpoint, endpoint_model)
+    with terminal() as reporter:
+        told = make_labels(
+            sae, texts, text=text, model=model, features=features, chat=chat, device=device, reporter=reporter
+        )
+    _say(told, f"{told['labels']} labels of {sae}; {_worth(told)}", as_json=as_json)
+
+
+@app.command("score")
+def score(
+    sae: Sae,
+    texts: Texts,
+    text: TextColumn = "text",
+    model: Model = None,
+    features: Features = None,
+    endpoint: Endpoint = None,
+    endpoint_model: EndpointModel = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Measure how well labels predict where their features fire on held-out texts; 0.5 is chance, 1 is always.
+
+    A label of words is read as a rule. Any other is judged by a chat model with --endpoint, or else by how like it is
+    to the places, to MiniLM, which is a weaker judge. The scores are kept with the labels and shown beside them.
+    --json prints as `labels make`.
+    """
+    from latentprobe.cli.progress import terminal
+    from latentprobe.experiment.own_labelling import score_own_labels
+
+    chat = _chat(endpoint, endpoint_model)
+    with terminal() as reporter:
+        told = score_own_labels(
+            sae, texts, text=text, model=model, features=features, chat=chat, device=device, reporter=reporter
+        )
+    _say(told, _worth(told), as_json=as_json)
+
+
 @app.command("show")
 def show(
     sae: Annotated[str, typer.Argument(metavar="REF", help="Such as bundled:minilm-l3-4k, or a folder.")],
@@ -57,6 +126,30 @@ def show(
     if not as_json:
         for number, row in told["features"].items():
             sys.stdout.write(f"{number}: {_label(row)}\n")
+
+
+def _chat(endpoint: str | None, model: str | None) -> Any:
+    """The chat model that was named, if one was."""
+    from latentprobe.errors import SpecError
+    from latentprobe.experiment.chat import Chat
+
+    if (endpoint is None) != (model is None):
+        raise SpecError(
+            "an endpoint and the name of a model there were expected",
+            got="one without the other",
+            fix="give both --endpoint and --endpoint-model, or neither",
+        )
+    return None if endpoint is None else Chat(endpoint, str(model))
+
+
+def _worth(told: dict[str, Any]) -> str:
+    """What the labels are worth, as a phrase."""
+    if not told["scored"]:
+        return "none scored: too few held-out texts light their features"
+    return (
+        f"{told['scored']} scored, {told['better_than_chance']} of them better than chance, median score "
+        f"{told['median_score']:.2f} (0.5 is chance)"
+    )
 
 
 def _label(row: dict[str, Any] | None) -> str:
