@@ -24,6 +24,9 @@ from latentprobe.store.token_activations import TokenActivations
 from minilm_sae_folder import encode
 from minilm_states import CACHE, cached
 
+# Every third text is plenty: a hundred places of each latent are drawn from them.
+EVERY = 3
+
 
 def summary(labels: dict[int, str], scores: dict[int, LabelScore], others: dict[int, LabelScore]) -> dict[str, Any]:
     """The row of one SAE: how many labels, how good, and how good those of other latents."""
@@ -55,22 +58,23 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = minilm_texts.label_texts(arguments.data)
     tokens = cached(arguments.cache, "labels", rows, "float32")
-    texts = [text for _, text in rows]
-    names = [source for source, _ in rows]
+    kept = np.flatnonzero(np.asarray(tokens["text"]) % EVERY == 0)
+    texts = [text for _, text in rows[::EVERY]]
+    names = [source for source, _ in rows[::EVERY]]
     results: dict[str, Any] = {
         "script": "scripts/score_minilm_labels.py",
         "texts": {name: names.count(name) for name in sorted(set(names))},
-        "tokens": len(tokens["text"]),
+        "tokens": len(kept),
         "false_discovery_rate": 0.05,
         "saes": {},
     }
     for folder in sorted(path.parent for path in arguments.out.glob("*/card.json")):
         layer = json.loads((folder / "card.json").read_text(encoding="utf-8"))["plan"]["layer"]
         weights = load_file(folder / "sae_weights.safetensors")
-        states = torch.from_numpy(np.array(tokens[f"layer{layer}"]))
+        states = torch.from_numpy(np.asarray(tokens[f"layer{layer}"])[kept])
         latents = activations(states, lambda x, w=weights: encode(w, x))  # type: ignore[misc]
-        text, start, end = (np.asarray(tokens[name]) for name in ("text", "start", "end"))
-        own = TokenActivations(text.astype(np.int64), start, end, latents)
+        text, start, end = (np.asarray(tokens[name])[kept] for name in ("text", "start", "end"))
+        own = TokenActivations(text.astype(np.int64) // EVERY, start, end, latents)
         file = folder / "labels.jsonl"
         lines = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
         labels = {line["feature"]: line["label"] for line in lines}

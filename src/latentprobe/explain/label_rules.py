@@ -32,6 +32,7 @@ _FORMS = (
     re.compile(rf"common words near (?P<around>{_LIST})(?P<relation>)"),
     re.compile(rf"common words in [\w ,-]+: (?P<words>{_LIST})"),
     re.compile(r"(?P<first>first word of a text)"),
+    re.compile(r"(?P<silent>mixed|never seen on)"),
 )
 
 
@@ -46,6 +47,8 @@ class Rule:
     around: tuple[str, ...] = field(default=())
     first: bool = False
     """Only at the first word of a text."""
+    silent: bool = False
+    """The label says nothing: nowhere."""
 
     def applies(self, places: Ints, words: Words, index: dict[str, int]) -> NDArray[np.bool_]:
         """At which of some words of the texts it says that the feature fires.
@@ -55,7 +58,7 @@ class Rule:
             words: those of the texts.
             index: ``words.names`` -> type.
         """
-        said = np.ones(len(places), bool)
+        said = np.full(len(places), not self.silent)
         if self.words:
             said = np.zeros(len(places), bool)
             for name in self.words:
@@ -86,7 +89,7 @@ def rule_of(label: str) -> Rule | None:
     """The rule that a label of words states; None for one in any other form, as a model writes.
 
     >>> rule_of('"refund", "money back" before "please"')
-    Rule(words=('refund', 'money back'), piece='', relation='before', around=('please',), first=False)
+    Rule(words=('refund', 'money back'), piece='', relation='before', around=('please',), first=False, silent=False)
     >>> rule_of("references to money") is None
     True
     """
@@ -100,6 +103,7 @@ def rule_of(label: str) -> Rule | None:
                 relation=(told.get("relation") or "near") if around else "",
                 around=around,
                 first=bool(told.get("first")),
+                silent=bool(told.get("silent")),
             )
     return None
 
