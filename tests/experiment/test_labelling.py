@@ -11,9 +11,9 @@ import pytest
 
 from latentprobe.encode.formats import describe, label_table, labels
 from latentprobe.errors import CorpusError, SAEError, StoreError
-from latentprobe.experiment.labelling import import_labels, shown_labels
+from latentprobe.experiment.labelling import import_labels, shown_labels, with_scores
 from latentprobe.explain.label_sources import read_published
-from latentprobe.store.labels import label_folder
+from latentprobe.store.labels import FeatureLabel, LabelTable, label_folder
 from tests.encode.checkpoints import config_v6, weights, write_saelens
 
 WIDTH = 40
@@ -204,3 +204,13 @@ def test_a_label_is_kept_as_it_is_whatever_it_says(tmp_path: Path, sae: str) -> 
     (tmp_path / "l.jsonl").write_text(json.dumps({"feature": 0, "label": hostile}))
     import_labels(tmp_path / "l.jsonl", sae=sae)
     assert labels(sae) == {0: hostile} and describe(sae)["width"] == WIDTH
+
+
+def test_a_runs_evidence_tells_what_each_label_is_worth_and_where_labels_come_from() -> None:
+    row = FeatureLabel("refunds", "words", score=0.8, low=0.7, high=0.9)
+    table = LabelTable({3: row}, {"source": "l.csv"})
+    classes = [{"class": "a", "features": [{"feature": 3, "label": "refunds"}, {"feature": 4, "label": None}]}]
+    told = with_scores(classes, table)
+    assert told["labels"] == {"source": "l.csv"}
+    assert [feature["label_score"] for feature in told["classes"][0]["features"]] == [0.8, None]
+    assert "label_score" not in classes[0]["features"][0]
