@@ -115,7 +115,8 @@ The learning rate was chosen by explained variance, partly on a third of the hel
 Licence of the weights: {card["licence"]}. No text of the data sets is stored here. `labels.jsonl` has, for each
 latent, words it answers to, its share of tokens on and its greatest value, all from every second training text. The
 words are found by a rule (`scripts/label_minilm_saes.py`): they say where a latent fires most, not what it means. Some
-are offensive, as is some of the text.
+are offensive, as is some of the text. `score` says how well the label predicts on held-out text where the latent fires
+(area under the ROC curve, 0.5 is chance; `low` to `high` is its 95 % interval; `scripts/score_minilm_labels.py`).
 """
 
 

@@ -190,6 +190,25 @@ def held_out_texts(data: Path) -> list[tuple[str, str]]:
     return paragraphs + [row for row in rows if row[1]]
 
 
+def label_texts(data: Path) -> list[tuple[str, str]]:
+    """Return (source, text) that labels are judged on: the held-out texts, and of the kinds that abuse is found in
+    those that were held back or left out whole. Nothing of it was trained on or labelled from.
+    """
+    more = [
+        ("surge_toxicity", _csv_column(data / "surge_toxicity/toxicity_en.csv", "text")),
+        ("xstest", _csv_column(data / "xstest/xstest_prompts.csv", "prompt")),
+        ("davidson", (text for text in _davidson(data) if hash_fraction(text) < HELD_BACK)),
+        ("openai_moderation", (text for text in _openai_moderation(data) if hash_fraction(text) < HELD_BACK)),
+        ("germeval2018", (row.split("\t")[0] for row in _lines(data / "germeval2018/germeval2018.test.txt"))),
+        *(
+            ("xlmt_other", _lines(data / "xlmt_sentiment" / language / "test_text.txt"))
+            for language in XLMT_LANGUAGES[1:]
+        ),
+    ]
+    rows = held_out_texts(data) + [(source, clean(text)) for source, texts in more for text in texts]
+    return list({key(text): (source, text) for source, text in rows if text}.values())
+
+
 def data_table(rows: list[tuple[str, str]], token_text: np.ndarray) -> dict[str, dict[str, Any]]:
     """Return licence, rows, tokens and share of draws for each training source."""
     tokens = np.bincount(token_text, minlength=len(rows))

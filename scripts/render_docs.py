@@ -4,8 +4,8 @@
     python scripts/render_docs.py --check    write nothing; exit 1 if anything is out of date
 
 Whole pages: docs/cli.md, docs/spec.md, docs/api.md, docs/results.md, docs/claims.md, docs/lab.md. Blocks between
-markers such as ``<!-- results -->`` and ``<!-- /results -->``: README.md, docs/behaviour.md. What depends on
-results/ is left as it is where those files are missing.
+markers such as ``<!-- results -->`` and ``<!-- /results -->``: README.md, docs/behaviour.md, docs/labels.md. What
+depends on results/ is left as it is where those files are missing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from render_claims import claims_page
 from render_lab import lab_page
 from render_reference import api_page, behaviour_keys, cli_page, spec_page
-from render_results import demo_block, read_results, results_block, results_page, saes_block
+from render_results import demo_block, labels_block, read_results, results_block, results_page, saes_block
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -32,6 +32,11 @@ def pages() -> dict[Path, str]:
     if measured:
         written["results.md"] = results_page(measured)
         blocks["results"] = results_block(measured)
+    scored = ROOT / "results" / "labels.json"
+    if scored.is_file():
+        page = (ROOT / "docs" / "labels.md").read_text(encoding="utf-8")
+        told = labels_block(json.loads(scored.read_text(encoding="utf-8")))
+        written["labels.md"] = with_blocks(page, {"labels": told})
     laboratory = ROOT / "results" / "lab.json"
     lab = json.loads(laboratory.read_text(encoding="utf-8")) if laboratory.is_file() else None
     if lab is not None:

@@ -20,6 +20,7 @@ from latentprobe.cli import (
     extract,
     fit,
     lab,
+    labels,
     predict,
     recommend,
     report,
@@ -52,6 +53,7 @@ for verb in (
 ):
     app.command()(verb)
 app.add_typer(saes.app, name="saes")
+app.add_typer(labels.app, name="labels")
 
 #: Whatever is wrong with the arguments themselves: no such option, no such command, a word where a number is due.
 USAGE_ERROR: type[Exception] = typer.BadParameter.mro()[1]

@@ -17,11 +17,12 @@ from latentprobe.config import ExperimentSpec
 from latentprobe.deploy import Bundle, build_bundle, card_for
 from latentprobe.deploy.bundle_files import BUNDLE_FILES
 from latentprobe.encode.extract import PlannedSource
-from latentprobe.encode.formats import labels as sae_labels
+from latentprobe.encode.formats import label_table
 from latentprobe.encode.sae import SAE
 from latentprobe.experiment.environment import Reporter, Silent, Stopwatch, environment
 from latentprobe.experiment.features import Plan, make_plan
 from latentprobe.experiment.further import curves, regimes
+from latentprobe.experiment.labelling import with_scores
 from latentprobe.experiment.places import require_folder
 from latentprobe.experiment.representations import representations
 from latentprobe.experiment.results import METRICS, predictions_table, results_of
@@ -124,10 +125,12 @@ def _write(folder: Path, plan: Plan, parts: Split, evaluation: Evaluation, block
     results = results_of(spec, corpus, parts, evaluation) | blocks
     source = _selected_source(plan, results["selected"])
     assert source.sae is not None and evaluation.probe is not None
-    labels = sae_labels(source.sae.reference)
+    table = label_table(source.sae.reference)
+    labels = table.labels
     write_text(folder / "spec.yaml", yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
     write_json(folder / "results.json", results)
-    write_json(folder / "evidence.json", _evidence(plan, parts, evaluation, source, labels, results["selected"]))
+    evidence = _evidence(plan, parts, evaluation, source, labels, results["selected"])
+    write_json(folder / "evidence.json", evidence | with_scores(evidence["classes"], table))
     pq.write_table(predictions_table(corpus, parts, evaluation), folder / "predictions.parquet", compression="zstd")
     _bundle(plan, parts, evaluation, source, labels, results["selected"]).save(folder / "bundle")
 

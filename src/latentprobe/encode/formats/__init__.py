@@ -7,21 +7,29 @@ models.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from latentprobe.encode.formats import bundled, hub, registry, table
 from latentprobe.encode.formats.bundled import SAECard, list_bundled
+from latentprobe.encode.formats.labels import label_key, label_table, labels
 from latentprobe.encode.formats.place import NOWHERE, Place
 from latentprobe.encode.formats.references import OnHub, on_hub, resolve
 
 if TYPE_CHECKING:
     from latentprobe.encode.sae import SAE
 
-__all__ = ["SAECard", "describe", "labels", "list_bundled", "list_known", "load_sae", "table_source"]
-
-LABELS = "labels.jsonl"
+__all__ = [
+    "SAECard",
+    "describe",
+    "label_key",
+    "label_table",
+    "labels",
+    "list_bundled",
+    "list_known",
+    "load_sae",
+    "table_source",
+]
 
 
 def load_sae(reference: str, *, decoder: bool = False) -> SAE:
@@ -90,44 +98,6 @@ def table_source() -> str:
     """Which table :func:`list_known` lists, and of which day."""
     source = registry.source()
     return f"{source.name}, {source.made}"
-
-
-def labels(reference: str) -> dict[int, str]:
-    """Descriptions of features, from the ``labels.jsonl`` beside the weights: one ``{"feature", "label"}`` a line.
-
-    Returns:
-        Feature to description; empty where the SAE has no such file, as on the hub.
-
-    Raises:
-        SAEError: no such SAE, or a line is not of that form.
-    """
-    if on_hub(reference) is not None:
-        return {}
-    place, kind = resolve(reference)
-    if LABELS not in place.names():
-        return {}
-    width, described = kind.facts(place).width, {}
-    for number, line in enumerate(place.file(LABELS).read_bytes().splitlines(), start=1):
-        feature, label = _label(line)
-        if not 0 <= feature < width:
-            raise place.refusal(
-                f"{LABELS} describes features 0 to {width - 1}, one a line, as feature and label",
-                got=f"line {number}: {line[:80].decode(errors='replace')}",
-                fix="correct that line, or remove the file",
-            )
-        described[feature] = label
-    return described
-
-
-def _label(line: bytes) -> tuple[int, str]:
-    """Feature and description of a line; feature -1 where it is not of that form."""
-    try:
-        row = json.loads(line)
-        feature, label = row["feature"], row["label"]
-    except (ValueError, KeyError, TypeError):
-        return -1, ""
-    fits = isinstance(feature, int) and not isinstance(feature, bool) and isinstance(label, str)
-    return (feature, label) if fits else (-1, "")
 
 
 def _facts(place: Place, kind: table.Format) -> dict[str, Any]:

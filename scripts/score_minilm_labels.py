@@ -1,0 +1,115 @@
+"""Score the labels of the bundled MiniLM SAEs on text that none of them was made from, and write both down.
+
+    python scripts/score_minilm_labels.py --data DIR --out src/latentprobe/assets/saes --results results/labels.json
+
+Each folder's labels.jsonl gets score, low and high for every latent that fires in at least ten of the texts;
+results/labels.json what share of them predicts better than chance. As a check of the measure itself, every label is
+also scored as that of another latent, drawn by chance: of those, next to none may pass.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+import minilm_texts
+from label_minilm_saes import activations
+from latentprobe.explain.label_rules import rule_of
+from latentprobe.explain.label_scores import LabelScore, better_than_chance, score_labels
+from latentprobe.store.token_activations import TokenActivations
+from minilm_sae_folder import encode
+from minilm_states import CACHE, cached
+
+# A latent is strongly on from this share of its greatest value on these texts: labels say where it fires most.
+STRONG = 0.5
+# Every third text is plenty: a hundred places of each latent are drawn from them.
+EVERY = 3
+
+
+def summary(
+    labels: dict[int, str],
+    scores: dict[int, LabelScore],
+    others: dict[int, LabelScore],
+    strong: dict[int, LabelScore],
+) -> dict[str, Any]:
+    """The row of one SAE: how many labels, how good, how good those of other latents, how good at strong places."""
+    values = np.array([score.score for score in scores.values()])
+    recall = [score.recall for score in scores.values() if score.recall is not None]
+    precision = [score.precision for score in scores.values() if score.precision is not None]
+    own = better_than_chance(scores)
+    return {
+        "labels": len(labels),
+        "no_rule": sum(rule_of(label) is None for label in labels.values()),
+        "scored": len(scores),
+        "better": len(own),
+        "share_better": round(len(own) / len(scores), 4),
+        "share_better_of_another": round(len(better_than_chance(others)) / len(others), 4),
+        "score_quartiles": _quartiles(scores),
+        "strong": {
+            "scored": len(strong),
+            "share_better": round(len(better_than_chance(strong)) / len(strong), 4),
+            "score_quartiles": _quartiles(strong),
+        },
+        "share_above_0.7": round(float((values >= 0.7).mean()), 4),
+        "median_recall": round(float(np.median(recall)), 3),
+        "median_precision": round(float(np.median(precision)), 3),
+    }
+
+
+def _quartiles(scores: dict[int, LabelScore]) -> list[float]:
+    return [round(float(q), 3) for q in np.quantile([score.score for score in scores.values()], (0.25, 0.5, 0.75))]
+
+
+def main() -> None:
+    """Score every SAE folder under --out."""
+    parser = argparse.ArgumentParser(description="Score the labels of the bundled MiniLM SAEs.")
+    parser.add_argument("--data", type=Path, required=True, help="folder with the data sets")
+    parser.add_argument("--out", type=Path, required=True, help="where the SAE folders are")
+    parser.add_argument("--results", type=Path, required=True, help="the JSON file to write")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where hidden states are kept (2 GB)")
+    arguments = parser.parse_args()
+    rows = minilm_texts.label_texts(arguments.data)
+    tokens = cached(arguments.cache, "labels", rows, "float32")
+    kept = np.flatnonzero(np.asarray(tokens["text"]) % EVERY == 0)
+    texts = [text for _, text in rows[::EVERY]]
+    names = [source for source, _ in rows[::EVERY]]
+    results: dict[str, Any] = {
+        "script": "scripts/score_minilm_labels.py",
+        "texts": {name: names.count(name) for name in sorted(set(names))},
+        "tokens": len(kept),
+        "false_discovery_rate": 0.05,
+        "saes": {},
+    }
+    for folder in sorted(path.parent for path in arguments.out.glob("*/card.json")):
+        layer = json.loads((folder / "card.json").read_text(encoding="utf-8"))["plan"]["layer"]
+        weights = load_file(folder / "sae_weights.safetensors")
+        states = torch.from_numpy(np.asarray(tokens[f"layer{layer}"])[kept])
+        latents = activations(states, lambda x, w=weights: encode(w, x))  # type: ignore[misc]
+        text, start, end = (np.asarray(tokens[name])[kept] for name in ("text", "start", "end"))
+        own = TokenActivations(text.astype(np.int64) // EVERY, start, end, latents)
+        file = folder / "labels.jsonl"
+        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
+        labels = {line["feature"]: line["label"] for line in lines}
+        scores = score_labels(texts, own, labels)
+        shuffled = np.random.default_rng(0).permutation(list(labels))
+        others = score_labels(texts, own, {j: labels[int(k)] for j, k in zip(labels, shuffled, strict=True)})
+        results["saes"][folder.name] = summary(labels, scores, others, score_labels(texts, own, labels, least=STRONG))
+        print(folder.name, results["saes"][folder.name], flush=True)
+        for line in lines:
+            score = scores.get(line["feature"])
+            for name in ("score", "low", "high"):
+                line.pop(name, None)
+                if score is not None:
+                    line[name] = round(getattr(score, name), 3)
+        aside = folder / ".labels.new"
+        aside.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+        aside.replace(file)
+    arguments.results.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
