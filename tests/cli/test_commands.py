@@ -35,7 +35,7 @@ ENVIRONMENT = {
 }  # fmt: skip
 DECISION = {"id", "label", "score", "probabilities", "flagged", "threshold"}
 FEATURE = {"feature", "label", "weight", "value", "contribution", "tokens"}
-TOKEN = {"text", "start", "end", "value"}
+TOKEN = {"text", "start", "end", "value", "share"}
 
 Command = Callable[..., str]
 
@@ -221,7 +221,7 @@ def test_predict_writes_a_line_a_row_in_order_as_the_classifier_decides(finished
     assert said == list(Classifier.load(finished.bundle).decide(texts, ids, explain=3))
     assert [decision["id"] for decision in said] == ids
     for text, decision in zip(texts, said, strict=True):
-        assert set(decision) == DECISION | {"features"}
+        assert set(decision) == DECISION | {"features", "explanation"}
         assert decision["flagged"] == (decision["score"] >= decision["threshold"]) == (decision["label"] == "yes")
         assert 0 < len(decision["features"]) <= 3
         for feature in decision["features"]:
