@@ -56,7 +56,7 @@ class EncodedBatch:
 
     @cached_property
     def shares(self) -> NDArray[np.float64]:
-        """What part of its text's pooled value each entry of the latents made, ``[entries]``; see ``pooling.shares``."""
+        """What part of its text's pooled value each entry of the latents made, ``[entries]``."""
         return shares(self.latents, np.diff(self.ends, prepend=0), self.pooling)
 
     def tokens_of(self, place: int) -> slice:
@@ -82,8 +82,8 @@ class EncodedBatch:
         values = self.latents.values[entries]
         tokens = np.searchsorted(self.latents.indptr, entries, side="right") - 1
         return [
-            Lit(*(int(edge) for edge in self.spans[tokens[i]]), float(values[i]), float(made[i]))
-            for i in np.lexsort([-values, -made])[:most]
+            Lit(int(self.spans[tokens[i], 0]), int(self.spans[tokens[i], 1]), float(values[i]), float(made[i]))
+            for i in np.lexsort((-values, -made))[:most]
         ]
 
 
