@@ -77,6 +77,8 @@ PARTS = {
     "ExplainSpec": "Under `explain`.",
     "TaskSpec": "Under `task`.",
     "EvaluateSpec": "Under `evaluate`.",
+    "RegimesSpec": "Under `regimes`.",
+    "ShiftSpec": "Under `regimes.shift`.",
 }
 
 

@@ -22,7 +22,8 @@ from tests.cli.small_world import in_this_process, latentprobe, listing, message
 
 #: What the design page says of the run directory; there may be more keys, never fewer.
 FILES = {
-    "spec.yaml", "environment.json", "results.json", "evidence.json", "predictions.parquet", "report.html", "bundle",
+    "spec.yaml", "environment.json", "results.json", "evidence.json", "faithfulness.json", "predictions.parquet",
+    "report.html", "bundle",
     "bundle/probe.json", "bundle/probe.safetensors",
 }  # fmt: skip
 RESULTS = {"name", "metric", "n_train", "n_test", "classes", "selected", "best_baseline", "difference", "rows"}

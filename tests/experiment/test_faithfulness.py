@@ -72,27 +72,7 @@ def test_curves_run_from_one_feature_on_and_all_features_are_sufficient(tiny_ber
 def insulting() -> tuple[Classifier, list[str]]:
     """A classifier on the real model of texts that one word alone makes rude."""
     rng = np.random.default_rng(1)
-    filler = [
-        "the",
-        "order",
-        "came",
-        "late",
-        "and",
-        "my",
-        "parcel",
-        "was",
-        "not",
-        "in",
-        "the",
-        "box",
-        "so",
-        "please",
-        "tell",
-        "me",
-        "where",
-        "it",
-        "is",
-    ]
+    filler = ["order", "came", "late", "and", "my", "parcel", "was", "not", "in", "the", "box", "so", "please"]
     texts, labels = [], []
     for i in range(80):
         words = list(rng.choice(filler, 9, replace=False))
