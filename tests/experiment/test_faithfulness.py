@@ -18,9 +18,10 @@ from latentprobe.experiment import run_experiment
 from latentprobe.experiment.faithfulness import Judged, ablation, token_scores, without
 from tests.deploy.conftest import tiny_bert
 from tests.deploy.tiny_world import TEXTS, make_bundle
-from tests.encode.conftest import WORDS
+from tests.encode.conftest import WORDS, tiny_model
+from tests.experiment.test_between_models import world, zero_shot_spec
 
-__all__ = ["tiny_bert"]
+__all__ = ["tiny_bert", "tiny_model", "world"]
 
 POOLINGS = ["max", "sum", "mean", "last", "count", "rate", "top3", "rollmax2"]
 
@@ -136,6 +137,7 @@ def test_a_run_writes_what_it_tested_and_leaves_it_out_when_told(tmp_path: Path)
     }
     out = run_experiment(parse_spec(spec), tmp_path / "run", store=tmp_path / "store", jobs=1)
     found = json.loads((out / "faithfulness.json").read_text())
+    assert found["splicing"] == {"defined": False, "why": "The spec has no task to ask."}
     told = json.loads((out / "results.json").read_text())["faithfulness"]
     assert found["rows"] == told["rows"] == 10
     assert found["verdict"]["says"] == told["says"]
@@ -147,3 +149,14 @@ def test_a_run_writes_what_it_tested_and_leaves_it_out_when_told(tmp_path: Path)
     out = run_experiment(again, tmp_path / "run", store=tmp_path / "store", jobs=1)
     assert not (out / "faithfulness.json").exists()
     assert json.loads((out / "results.json").read_text())["faithfulness"] is None
+
+
+@pytest.mark.slow
+def test_a_causal_model_is_asked_with_the_named_features_taken_out_of_it(world: Path) -> None:
+    out = run_experiment(zero_shot_spec(world), world / "spliced", store=world / "store", jobs=1)
+    found = json.loads((out / "faithfulness.json").read_text())["splicing"]
+    (point,) = found["moved"]["curve"]
+    assert found["defined"] and point["k"] == 8 and point["gap"]["n"] > 5
+    assert 0 < point["random"]["value"] < 1 and 0 < point["named"]["value"] < 1
+    told = json.loads((out / "results.json").read_text())["faithfulness"]
+    assert told["splicing"] == found["moved"]["mean"]

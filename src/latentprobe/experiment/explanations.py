@@ -19,6 +19,7 @@ from latentprobe.encode.extract import PlannedSource
 from latentprobe.experiment.environment import Reporter
 from latentprobe.experiment.faithfulness import ablation
 from latentprobe.experiment.features import Plan
+from latentprobe.experiment.splicing import answering
 from latentprobe.explain.evidence import class_evidence
 from latentprobe.explain.redundancy import BOUND, redundancy_groups, without_features
 from latentprobe.explain.stability import stability
@@ -98,7 +99,7 @@ def tested(
     if len(chosen) > asked.rows:
         chosen = np.sort(np.random.default_rng(how.seed).choice(chosen, asked.rows, replace=False))
     texts: Rows = [corpus.rows[number] for number in chosen]
-    (device,) = {spec.device for spec, own in zip(plan.spec.backbones, plan.sources, strict=True) if source in own}
+    (backbone,) = (spec for spec, own in zip(plan.spec.backbones, plan.sources, strict=True) if source in own)
     found = ablation(
         bundle,
         texts,
@@ -106,7 +107,8 @@ def tested(
         rates,
         resamples=how.bootstrap,
         seed=how.seed,
-        device=device,
+        device=backbone.device,
+        asked=answering(plan, source, backbone),
         progress=lambda done, total: reporter.progress("test explanations", done, total),
     )
     told = {key: row[key] for key in ("model", "layer", "sae", "pooling", "binarize", "selection")}
@@ -117,13 +119,14 @@ def summary_of(found: dict[str, Any] | None) -> dict[str, Any] | None:
     """The content of ``faithfulness`` in results.json."""
     if found is None:
         return None
-    tokens = found["tokens"]
+    tokens, splicing = found["tokens"], found["splicing"]
     return {
         **found["verdict"],
         "rows": found["rows"],
         "features": found["features"]["comprehensiveness"]["mean"],
         "sufficiency": found["features"]["sufficiency"]["mean"],
         "tokens": tokens["comprehensiveness"]["mean"] if tokens["defined"] else None,
+        "splicing": splicing["moved"]["mean"] if splicing["defined"] else None,
         "stability": {name: None if one is None else one["jaccard"] for name, one in found["stability"].items()},
     }
 

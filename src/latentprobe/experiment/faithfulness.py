@@ -19,6 +19,7 @@ from latentprobe.deploy.encoding import EncodedBatch, encode_texts
 from latentprobe.encode.backbone import Backbone
 from latentprobe.encode.latents import TokenLatents
 from latentprobe.encode.pooling import pool
+from latentprobe.experiment.splicing import Answering, Removed, spliced
 from latentprobe.explain.contributions import Contributions, contributions
 from latentprobe.explain.faithfulness import SIZES, Picked, compared, pick, promise, verdict
 
@@ -79,6 +80,7 @@ def ablation(
     resamples: int,
     seed: int,
     device: str = "auto",
+    asked: Answering | str = "Nothing was asked.",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """What decisions lose without the features and the tokens that explanations name, beside random ones.
@@ -90,10 +92,11 @@ def ablation(
         rates: share of training rows in which each feature is on, ``[width]``.
         resamples, seed: of the bootstrap and of the random parts.
         device: of the model.
+        asked: the causal model with its task, or why there is none.
         progress: gets passes of the model done and in all.
 
     Returns:
-        ``rows``, ``promise``, ``features``, ``tokens`` and ``verdict``: see docs/faithfulness.md.
+        ``rows``, ``promise``, ``features``, ``tokens``, ``splicing`` and ``verdict``: see docs/faithfulness.md.
     """
     classifier = Classifier(bundle, device=device)
     backbone, bundle = classifier.backbone, classifier.bundle
@@ -106,7 +109,8 @@ def ablation(
     judged = Judged.of(bundle, decisions)
     progress(len(texts), passes)
     how = {"units": units, "resamples": resamples, "seed": seed}
-    promised, features = _features(judged, batches, rates, rng, how)
+    removed: list[Removed | None] = [None] * len(texts)
+    promised, features = _features(judged, batches, rates, rng, how, removed)
     tokens: dict[str, Any] = {"defined": False, "why": "The rows are images."}
     if not classifier.reads_images:
         tokens = _tokens(judged, batches, [str(text) for text in texts], backbone, rng, how)
@@ -119,6 +123,7 @@ def ablation(
         "promise": promised,
         "features": features,
         "tokens": tokens,
+        "splicing": spliced(asked, [str(text) for text in texts], removed, how),
     }
 
 
@@ -131,8 +136,9 @@ def _features(
     rates: NDArray[np.float64],
     rng: np.random.Generator,
     how: dict[str, Any],
+    removed: list[Removed | None],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What removing features costs, and whether it is what their contributions promise."""
+    """What removing features costs, and whether it is what their contributions promise; ``removed`` gets which."""
     n, sizes = len(judged.classes), len(SIZES)
     promised, fell = np.full((n, sizes), np.nan), np.full((n, sizes), np.nan)
     lost = {name: np.full((n, sizes), np.nan) for name in ("without", "without random", "only", "only random")}
@@ -145,6 +151,9 @@ def _features(
         ]
         some = [place for place, picked in enumerate(picks) if len(picked.named)]
         rows = [batch.rows[place] for place in some]
+        for place, row in zip(some, rows, strict=True):
+            own, picked = parts[place].features, picks[place]
+            removed[row] = Removed(own[picked.named], tuple(own[drawn] for drawn in picked.random))
         for column, size in enumerate(SIZES):
             named = [parts[place].features[picks[place].named[:size]] for place in some]
             decisions = _decide(judged.bundle, batch, some, named, only=False)
