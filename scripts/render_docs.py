@@ -4,8 +4,8 @@
     python scripts/render_docs.py --check    write nothing; exit 1 if anything is out of date
 
 Whole pages: docs/cli.md, docs/spec.md, docs/api.md, docs/results.md, docs/claims.md, docs/lab.md. Blocks between
-markers such as ``<!-- results -->`` and ``<!-- /results -->``: README.md, docs/behaviour.md, docs/labels.md. What
-depends on results/ is left as it is where those files are missing.
+markers such as ``<!-- results -->`` and ``<!-- /results -->``: README.md, docs/behaviour.md, docs/labels.md,
+docs/faithfulness.md. What depends on results/ is left as it is where those files are missing.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from render_claims import claims_page
+from render_faithfulness import KEPT, faithfulness_block
 from render_lab import lab_page
 from render_reference import api_page, behaviour_keys, cli_page, spec_page
 from render_results import demo_block, labels_block, read_results, results_block, results_page, saes_block
@@ -27,6 +28,10 @@ def pages() -> dict[Path, str]:
     written = {"cli.md": cli_page(), "spec.md": spec_page(), "api.md": api_page()}
     behaviour = (ROOT / "docs" / "behaviour.md").read_text(encoding="utf-8")
     written["behaviour.md"] = with_blocks(behaviour, {"keys": behaviour_keys()})
+    if KEPT.is_file():
+        page = (ROOT / "docs" / "faithfulness.md").read_text(encoding="utf-8")
+        kept = json.loads(KEPT.read_text(encoding="utf-8"))
+        written["faithfulness.md"] = with_blocks(page, {"faithfulness": faithfulness_block(kept)})
     blocks = {"saes": saes_block(ROOT / "src" / "latentprobe" / "assets" / "saes")}
     measured = read_results(ROOT / "results")
     if measured:

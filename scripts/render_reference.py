@@ -75,6 +75,7 @@ PARTS = {
     "ColumnTest": "Under `data.test`, where a column marks the test part.",
     "BackboneSpec": "One of `backbones`.",
     "ProbeSpec": "Under `probe`.",
+    "ExplainSpec": "Under `explain`.",
     "TaskSpec": "Under `task`.",
     "EvaluateSpec": "Under `evaluate`.",
     "RegimesSpec": "Under `regimes`.",

@@ -22,7 +22,8 @@ from tests.cli.small_world import in_this_process, latentprobe, listing, message
 
 #: What the design page says of the run directory; there may be more keys, never fewer.
 FILES = {
-    "spec.yaml", "environment.json", "results.json", "evidence.json", "predictions.parquet", "report.html", "bundle",
+    "spec.yaml", "environment.json", "results.json", "evidence.json", "faithfulness.json", "predictions.parquet",
+    "report.html", "bundle",
     "bundle/probe.json", "bundle/probe.safetensors",
 }  # fmt: skip
 RESULTS = {"name", "metric", "n_train", "n_test", "classes", "selected", "best_baseline", "difference", "rows"}
@@ -35,7 +36,7 @@ ENVIRONMENT = {
 }  # fmt: skip
 DECISION = {"id", "label", "score", "probabilities", "flagged", "threshold"}
 FEATURE = {"feature", "label", "weight", "value", "contribution", "tokens"}
-TOKEN = {"text", "start", "end", "value"}
+TOKEN = {"text", "start", "end", "value", "share"}
 
 Command = Callable[..., str]
 
@@ -221,7 +222,7 @@ def test_predict_writes_a_line_a_row_in_order_as_the_classifier_decides(finished
     assert said == list(Classifier.load(finished.bundle).decide(texts, ids, explain=3))
     assert [decision["id"] for decision in said] == ids
     for text, decision in zip(texts, said, strict=True):
-        assert set(decision) == DECISION | {"features"}
+        assert set(decision) == DECISION | {"features", "explanation"}
         assert decision["flagged"] == (decision["score"] >= decision["threshold"]) == (decision["label"] == "yes")
         assert 0 < len(decision["features"]) <= 3
         for feature in decision["features"]:

@@ -174,13 +174,13 @@ def test_an_empty_or_missing_text_gets_the_decision_of_the_intercept_and_no_feat
 
 def test_the_object_of_a_decision_is_the_documented_one_and_plain_json(classifier: Classifier) -> None:
     (decision,) = classifier.decide(["refund money back please"], ["a"], explain=2)
-    assert list(decision) == [*KEYS, "features"]
+    assert list(decision) == [*KEYS, "features", "explanation"]
     assert len(decision["features"]) == 2
     for feature in decision["features"]:
         assert list(feature) == FEATURE_KEYS
         assert feature["tokens"]
         for token in feature["tokens"]:
-            assert list(token) == ["text", "start", "end", "value"]
+            assert list(token) == ["text", "start", "end", "value", "share"]
     assert json.loads(json.dumps(decision, allow_nan=False)) == decision
 
 

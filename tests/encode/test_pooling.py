@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentprobe.encode.latents import TokenLatents
-from latentprobe.encode.pooling import PooledRows, pool
+from latentprobe.encode.pooling import PooledRows, pool, shares
 from latentprobe.errors import SAEError, SpecError
 
 ALL = ("max", "sum", "mean", "last", "count", "rate", "top1", "top3", "top20", "rollmax1", "rollmax3", "rollmax50")
@@ -199,3 +199,47 @@ def test_an_unknown_pooling_is_refused(name: str) -> None:
 def test_lengths_that_do_not_add_up_to_the_tokens_are_refused(lengths) -> None:
     with pytest.raises(SAEError, match="add up"):
         pool(sparse(np.ones((2, 1), np.float32)), np.array(lengths, np.int64), ["max"])
+
+
+def naive_parts(z: np.ndarray, name: str) -> np.ndarray:
+    """What each token of one text adds to one feature's pooled value, by the words of the definition; z is a column."""
+    tokens = len(z)
+    if name == "max":
+        return np.where(z == z.max(), z.max() / (z == z.max()).sum(), 0)
+    if name.startswith("rollmax"):
+        k = min(int(name[7:]), tokens)
+        first = int(np.argmax([z[t : t + k].astype(np.float32).sum(dtype=float) for t in range(tokens - k + 1)]))
+        return np.where((np.arange(tokens) >= first) & (np.arange(tokens) < first + k), z / k, 0)
+    alone = np.where(np.arange(tokens) == tokens - 1, z, 0)
+    return {"sum": z, "mean": z / tokens, "last": alone, "count": z > 0, "rate": (z > 0) / tokens}[name] * 1.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=5),
+    density=st.sampled_from([0.1, 0.5, 1.0]),
+    ties=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_shares_split_each_pooled_value_by_the_rule_of_the_pooling(lengths, density, ties, seed) -> None:
+    draw = np.random.default_rng(seed)
+    shape = (sum(lengths), 6)
+    values = draw.integers(1, 4, shape).astype(np.float32) if ties else draw.exponential(size=shape) + 1e-3
+    z = np.where(draw.random(shape) < density, values, 0).astype(np.float32)
+    latents = sparse(z)
+    token, feature = np.nonzero(z)
+    for name in ALL:
+        made = np.zeros(shape)
+        made[token, feature] = shares(latents, np.array(lengths), name)
+        pooled = dense(pool(latents, np.array(lengths), [name]), name, 6)
+        for row, (text, part) in enumerate(
+            zip(*(np.split(x, np.cumsum(lengths)[:-1]) for x in (z, made)), strict=True)
+        ):
+            np.testing.assert_allclose(part.sum(0), pooled[row] > 0, atol=1e-12, err_msg=name)
+            if name.startswith("top"):
+                each = np.array([naive(one[None].astype(float), name) for one in text])
+            elif name.startswith("rollmax") and ties:
+                continue  # of equally full windows several may be named
+            else:
+                each = np.stack([naive_parts(column, name) for column in text.T.astype(float)], axis=1)
+            np.testing.assert_allclose(part * pooled[row], each, rtol=1e-5, atol=1e-6, err_msg=name)

@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from word_world import probe_with
 
+from latentprobe.config import ProbeSpec
+from latentprobe.corpus import Target
 from latentprobe.explain import contributions, top_contributions
-from latentprobe.learn import FittedProbe
+from latentprobe.learn import FittedProbe, Recipe, calibrate, choose, inner_folds
 
 
 def some_probe(seed: int, classes: int, binarized: bool) -> tuple[FittedProbe, sp.csr_matrix]:
@@ -92,3 +94,39 @@ def test_the_features_of_a_row_may_come_in_any_order() -> None:
     parts = contributions(BINARY, shuffled)
     assert dict(zip(parts.features.tolist(), parts.values.tolist(), strict=True)) == {1: 2.0, 3: 3.0, 4: 1.0}
     assert parts.contributions.sum() + 0.1 == pytest.approx(BINARY.decision(shuffled)[0, 0])
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
+@pytest.mark.parametrize("binarize", ["none", 0.5, "auto"])
+@pytest.mark.parametrize("scaled", [True, False])
+def test_the_sum_comes_out_on_a_thousand_random_rows_of_each_kind_of_probe(
+    kind: str, binarize: str | float, scaled: bool
+) -> None:
+    """Of fitted probes; the scores they must sum to are numpy's, and their calibration does not change an order."""
+    rng = np.random.default_rng(3)
+    scale = 10.0 ** rng.integers(-3, 4, 25) if scaled else np.ones(25)
+    drawn = rng.exponential(size=(1120, 25)) * (rng.random((1120, 25)) < 0.4) * scale
+    fit, rows = (sp.csr_matrix(part.astype(np.float32)) for part in (drawn[:120], drawn[120:]))
+    noisy = drawn[:120] / scale + rng.normal(size=(120, 25)) / 4
+    codes = np.argmax(noisy[:, :3], axis=1)
+    y = {"binary": (codes > 0) * 1, "multiclass": codes, "multilabel": (noisy[:, :3] > 0.3) * 1.0}[kind]
+    target = Target(kind, ("a", "b", "c")[: 2 if kind == "binary" else 3], y)  # type: ignore[arg-type]
+    folds = inner_folds(target, np.arange(120), 3, 0)
+    found = choose(fit, target, folds, Recipe("sparse", binarize), ProbeSpec(C=(1.0,)))
+    probe, calibration = found.probe, calibrate(found.out_of_fold, target)
+    dense = rows.toarray()[:, probe.features].astype(np.float64)
+    inputs = dense if probe.thresholds is None else 1.0 * (dense > probe.thresholds)
+    scores = inputs @ probe.weights.T + probe.intercept
+    sums = np.empty(scores.shape)
+    for i in range(1000):
+        for k in range(len(probe.intercept)):
+            shown = top_contributions(probe, rows[i], 1 if kind == "binary" else k, 25)
+            sums[i, k] = sum(part.contribution for part in shown) + probe.intercept[k]
+            assert all(part.contribution * part.weight > 0 for part in shown)
+    np.testing.assert_allclose(sums, scores, rtol=0, atol=1e-5)
+    probabilities = calibration.probabilities(sums)
+    if kind != "multiclass":
+        order = np.argsort(sums[:, -1], kind="stable")
+        assert np.all(np.diff(probabilities[order, -1]) >= 0)
+    else:
+        np.testing.assert_array_equal(np.argmax(probabilities, axis=1), np.argmax(sums, axis=1))

@@ -218,3 +218,15 @@ def test_a_fitted_probe_is_explained_by_the_words_that_make_the_classes(binarize
     assert {one["class"]: WORDS[names(one)[0]] for one in found} == planted
     assert all(one["features"][0]["rate"][one["class"]] == 1.0 for one in found)
     assert all(one["features"][0]["rate_others"] == 0.0 for one in found)
+
+
+def test_texts_are_also_shown_at_quantiles_of_the_values_and_not_only_at_the_maximum() -> None:
+    texts = [f"refund {i} " + "!" * i for i in range(41)]
+    probe = probe_with([0], [[1.0]])
+    target = Target("binary", ("no", "yes"), np.array([0] + [1] * 40))
+    found = class_evidence(word_world(texts, WORDS), "max", probe, target, texts, np.arange(41), {})
+    feature = found[1]["features"][0]
+    assert [one["quantile"] for one in feature["spread"]] == [0.9, 0.75, 0.5, 0.25, 0.1]
+    values = np.arange(1.0, 42.0)
+    assert [one["value"] for one in feature["spread"]] == np.quantile(values, [0.9, 0.75, 0.5, 0.25, 0.1]).tolist()
+    assert all(one["text"][one["start"] : one["end"]] == "refund" for one in feature["spread"])

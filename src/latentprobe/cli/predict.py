@@ -29,7 +29,8 @@ def predict(
 
     Each line: {"id", "label", "score", "probabilities": {class: p}, "flagged", "threshold"}; with --explain K also
     "features": [{"feature", "label", "weight", "value", "contribution", "tokens": [{"text", "start", "end",
-    "value"}]}].
+    "value", "share"}]}] and "explanation": {"towards", "intercept", "features", "others", "decision", "slope",
+    "offset"}, where intercept + features + others = decision, and the probability of the class rises with it.
     """
     import json
 

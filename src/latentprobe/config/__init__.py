@@ -8,6 +8,7 @@ from latentprobe.config.backbone import BackboneSpec, Site
 from latentprobe.config.behaviour import BehaviourSpec, ConditionSpec, QuestionSpec, TargetSpec
 from latentprobe.config.data import ColumnTest, DataSpec, FileTest
 from latentprobe.config.experiment import EvaluateSpec, ExperimentSpec, ProbeSpec
+from latentprobe.config.explain import ExplainSpec
 from latentprobe.config.fields import (
     HIDDEN_POOLINGS,
     POOLINGS,
@@ -43,6 +44,7 @@ __all__ = [
     "DomainSpec",
     "EvaluateSpec",
     "ExperimentSpec",
+    "ExplainSpec",
     "FileTest",
     "FitSpec",
     "Frozen",

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from latentprobe.config.backbone import BackboneSpec
 from latentprobe.config.data import DataSpec
+from latentprobe.config.explain import ExplainSpec
 from latentprobe.config.fields import Baseline, Binarize, Frozen, Pooling, PositiveFloat, Selection, Unique
 from latentprobe.config.regimes import RegimesSpec
 from latentprobe.config.task import TaskSpec
@@ -75,6 +76,8 @@ class ExperimentSpec(Frozen):
     """The linear model."""
     evaluate: EvaluateSpec = EvaluateSpec()
     """Folds, seed and intervals."""
+    explain: ExplainSpec = ExplainSpec()
+    """How the explanations of the chosen row are tested."""
     k_sparse: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Unique] = ()
     """Also fit with only the best so many features, by each rule of selection: [1, 2, 4, 8, 16, 32, 64, 128, 256, 512].
     The chosen SAE row, beside the best hidden state and the best word counts."""

@@ -12,6 +12,7 @@ from latentprobe.config.backbone import BackboneSpec
 from latentprobe.config.behaviour import BehaviourSpec, ConditionSpec, QuestionSpec, TargetSpec
 from latentprobe.config.data import DataSpec, FileTest
 from latentprobe.config.experiment import EvaluateSpec, ExperimentSpec, ProbeSpec
+from latentprobe.config.explain import ExplainSpec
 from latentprobe.config.fields import Frozen
 from latentprobe.config.models import MatchingSpec, ModelsSpec
 from latentprobe.config.task import TaskSpec
@@ -156,6 +157,7 @@ def _keys_beside(location: tuple[int | str, ...], kind: type[Frozen]) -> list[st
         "second": BackboneSpec,
         "probe": ProbeSpec,
         "evaluate": TransferEvaluateSpec if transfer else EvaluateSpec,
+        "explain": ExplainSpec,
         "target": TargetSpec,
         "conditions": ConditionSpec,
         "task": TaskSpec,

@@ -19,7 +19,14 @@ from latentprobe.corpus import ImageFile, Rows, corpus_from
 from latentprobe.corpus.images import check_images
 from latentprobe.corpus.texts import checked_texts, rows_listed, texts_of
 from latentprobe.deploy.bundle import Bundle
-from latentprobe.deploy.decisions import Decision, FeatureEvidence, decision_on, evidence_for, explained_class
+from latentprobe.deploy.decisions import (
+    Decision,
+    FeatureEvidence,
+    decision_on,
+    evidence_for,
+    explained_class,
+    explanation_of,
+)
 from latentprobe.deploy.encoding import EncodedBatch, encode_texts
 from latentprobe.deploy.fitting import fit_bundle
 from latentprobe.encode.backbone import Backbone
@@ -183,7 +190,7 @@ class Classifier:
         Args:
             texts: any number, from a list or a stream. A missing or empty one gets the decision of the intercept.
             ids: their names. Default: row numbers from 0.
-            explain: features to show with each decision; 0 leaves ``features`` out.
+            explain: features to show with each decision; 0 leaves ``features`` and ``explanation`` out.
 
         Raises:
             CorpusError: a bare string, a value that is no text, or not one id a text.
@@ -224,12 +231,15 @@ class Classifier:
     ) -> dict[int, Decision]:
         """Decisions by row."""
         decided = {}
-        probabilities = self.bundle.calibration.probabilities(self.bundle.probe.decision(batch.pooled))
+        decisions = self.bundle.probe.decision(batch.pooled)
+        probabilities = self.bundle.calibration.probabilities(decisions)
         for place, row in enumerate(batch.rows):
             decision = decision_on(names[row], probabilities[place], self.bundle)
             if explain:
                 towards = explained_class(probabilities[place], self.bundle)
-                decision["features"] = evidence_for(texts[row], batch, place, towards, self.bundle, explain)
+                shown = evidence_for(texts[row], batch, place, towards, self.bundle, explain)
+                decision["features"] = shown
+                decision["explanation"] = explanation_of(shown, decisions[place], towards, self.bundle)
             decided[row] = decision
         return decided
 

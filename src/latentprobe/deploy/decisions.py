@@ -5,6 +5,7 @@ Knows how scores become labels and flags, and contributions become evidence; run
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NotRequired, TypedDict
 
 import numpy as np
@@ -15,7 +16,15 @@ from latentprobe.deploy.bundle import Bundle
 from latentprobe.deploy.encoding import EncodedBatch, Lit
 from latentprobe.explain import top_contributions
 
-__all__ = ["Decision", "FeatureEvidence", "TokenEvidence", "decision_on", "evidence_for"]
+__all__ = [
+    "Decision",
+    "Explanation",
+    "FeatureEvidence",
+    "TokenEvidence",
+    "decision_on",
+    "evidence_for",
+    "explanation_of",
+]
 
 #: Tokens shown for a feature, at most.
 TOKENS = 5
@@ -29,6 +38,11 @@ class TokenEvidence(TypedDict):
     start: int
     end: int
     value: float
+    """The feature's value on it."""
+    share: float
+    """What part of the feature's value over the text it made, by the pooling's own rule: 1 for the largest of a max,
+    z over their sum for a sum or mean, alike for counted tokens. Over all tokens, also those not shown, they sum to 1.
+    """
 
 
 class FeatureEvidence(TypedDict):
@@ -44,7 +58,27 @@ class FeatureEvidence(TypedDict):
     contribution: float
     """What it adds to the decision: weight times value, or the weight alone where features are binarized."""
     tokens: list[TokenEvidence]
-    """Where it is active, strongest first, at most 5."""
+    """Where it is active, at most 5: those that made more of its value first, then the stronger."""
+
+
+class Explanation(TypedDict):
+    """One decision as a sum: ``intercept + features + others == decision``.
+
+    The probability of the class is a rising function of that sum: with x = slope * decision + offset it is
+    1 / (1 + exp(-x)), or of a multi-class task exp(x) over the sum of that over all classes.
+    """
+
+    towards: str
+    """The class: the positive, the predicted or the likeliest one."""
+    intercept: float
+    features: float
+    """Sum of the contributions shown."""
+    others: float
+    """Sum of the contributions not shown."""
+    decision: float
+    slope: float
+    """With ``offset``, the calibration."""
+    offset: float
 
 
 class Decision(TypedDict):
@@ -63,6 +97,8 @@ class Decision(TypedDict):
     threshold: float | dict[str, float] | None
     features: NotRequired[list[FeatureEvidence]]
     """Those that move the score most, either way; towards the positive, the predicted or the likeliest class."""
+    explanation: NotRequired[Explanation]
+    """How they, the others and the intercept sum to the decision."""
 
 
 def decision_on(name: str, probabilities: NDArray[np.float64], bundle: Bundle) -> Decision:
@@ -94,6 +130,31 @@ def explained_class(probabilities: NDArray[np.float64], bundle: Bundle) -> int:
     return 1 if bundle.manifest.kind == "binary" else int(np.argmax(probabilities))
 
 
+def explanation_of(
+    features: Sequence[FeatureEvidence], decision: NDArray[np.float64], class_index: int, bundle: Bundle
+) -> Explanation:
+    """One decision as a sum of what is shown, what is not, and the intercept.
+
+    Args:
+        features: those shown.
+        decision: values of the probe on the text, ``[K]``.
+        class_index: the class they speak of.
+        bundle: the classifier.
+    """
+    output = 0 if len(decision) == 1 else class_index
+    of_label = class_index if bundle.manifest.kind == "multilabel" else 0
+    intercept, shown = float(bundle.probe.intercept[output]), sum(part["contribution"] for part in features)
+    return Explanation(
+        towards=bundle.manifest.classes[class_index],
+        intercept=intercept,
+        features=shown,
+        others=float(decision[output]) - intercept - shown,
+        decision=float(decision[output]),
+        slope=bundle.calibration.slope[of_label],
+        offset=bundle.calibration.offset[of_label],
+    )
+
+
 def evidence_for(
     text: str | ImageFile, encoded: EncodedBatch, place: int, class_index: int, bundle: Bundle, k: int
 ) -> list[FeatureEvidence]:
@@ -116,7 +177,7 @@ def evidence_for(
             value=part.value,
             contribution=part.contribution,
             tokens=[
-                TokenEvidence(text=_token(text, lit), start=lit.start, end=lit.end, value=lit.value)
+                TokenEvidence(text=_token(text, lit), start=lit.start, end=lit.end, value=lit.value, share=lit.share)
                 for lit in encoded.lit_by(place, part.feature, most=TOKENS)
             ],
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,7 +19,7 @@ from latentprobe.deploy.bundle import Bundle
 from latentprobe.encode.backbone import Backbone
 from latentprobe.encode.featurize import batches, without_sinks
 from latentprobe.encode.latents import TokenLatents
-from latentprobe.encode.pooling import pool
+from latentprobe.encode.pooling import pool, shares
 
 __all__ = ["EncodedBatch", "Lit", "encode_texts"]
 
@@ -33,6 +34,8 @@ class Lit:
     """One past its last."""
     value: float
     """The feature's value on it."""
+    share: float
+    """What part of the feature's pooled value it made, by the pooling's own rule; over all tokens they sum to 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +54,18 @@ class EncodedBatch:
     """First character and one past the last of each token in its text, ``[tokens, 2]``."""
     pooling: str
 
+    @cached_property
+    def shares(self) -> NDArray[np.float64]:
+        """What part of its text's pooled value each entry of the latents made, ``[entries]``."""
+        return shares(self.latents, np.diff(self.ends, prepend=0), self.pooling)
+
+    def tokens_of(self, place: int) -> slice:
+        """The tokens of one text, among those of the batch."""
+        return slice(int(self.ends[place - 1]) if place else 0, int(self.ends[place]))
+
     def lit_by(self, place: int, feature: int, *, most: int) -> list[Lit]:
-        """The tokens of one text that the pooled value of a feature comes from: strongest first, the earlier of equals.
+        """The tokens of one text on which a feature is active: those that made more of its pooled value first, then
+        the stronger, then the earlier.
 
         Under ``last`` that is the last token alone, under ``top{N}`` those on which the feature is among the N largest.
 
@@ -61,18 +74,17 @@ class EncodedBatch:
             feature: its number in the SAE.
             most: tokens to name at most.
         """
-        first, end = (int(self.ends[place - 1]) if place else 0), int(self.ends[place])
-        if self.pooling == "last":
-            first = max(first, end - 1)
-        latents = _of_tokens(self.latents, first, end)
-        entries = np.flatnonzero(latents.indices == feature)
-        if self.pooling.startswith("top"):
-            each_alone = pool(latents, np.ones(end - first, np.int64), [self.pooling])
-            entries = entries[each_alone.values[self.pooling][entries] > 0]
-        tokens = first + np.searchsorted(latents.indptr, entries, side="right") - 1
-        values = latents.values[entries]
-        strongest = np.argsort(-values, kind="stable")[:most]
-        return [Lit(int(self.spans[tokens[i], 0]), int(self.spans[tokens[i], 1]), float(values[i])) for i in strongest]
+        bounds = self.latents.indptr[self.tokens_of(place).start : self.tokens_of(place).stop + 1]
+        entries = int(bounds[0]) + np.flatnonzero(self.latents.indices[bounds[0] : bounds[-1]] == feature)
+        made = self.shares[entries]
+        if self.pooling == "last" or self.pooling.startswith("top"):
+            entries, made = entries[made > 0], made[made > 0]
+        values = self.latents.values[entries]
+        tokens = np.searchsorted(self.latents.indptr, entries, side="right") - 1
+        return [
+            Lit(int(self.spans[tokens[i], 0]), int(self.spans[tokens[i], 1]), float(values[i]), float(made[i]))
+            for i in np.lexsort((-values, -made))[:most]
+        ]
 
 
 def encode_texts(texts: Rows, backbone: Backbone, bundle: Bundle) -> Iterator[EncodedBatch]:
@@ -94,10 +106,3 @@ def encode_texts(texts: Rows, backbone: Backbone, bundle: Bundle) -> Iterator[En
         arrays = (pooled.values[pooling], pooled.indices, pooled.indptr)
         matrix = sp.csr_matrix(arrays, shape=(len(rows), latents.width))
         yield EncodedBatch(rows, matrix, latents, np.cumsum(lengths), spans, pooling)
-
-
-def _of_tokens(latents: TokenLatents, first: int, end: int) -> TokenLatents:
-    """The latents of consecutive tokens."""
-    bounds = latents.indptr[first : end + 1]
-    entries = slice(int(bounds[0]), int(bounds[-1]))
-    return TokenLatents(bounds - bounds[0], latents.indices[entries], latents.values[entries], latents.width)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Literal
@@ -22,7 +23,8 @@ from latentprobe.encode.asking import Asked, Asker, Prompt
 from latentprobe.encode.backbone import BATCH_TOKENS, window_size
 from latentprobe.encode.loading import choose_device, choose_dtype, loading_from, read_weights
 from latentprobe.encode.model_files import ModelFiles, find_model
-from latentprobe.encode.splice import is_causal
+from latentprobe.encode.sae import SAE
+from latentprobe.encode.splice import is_causal, without_features
 from latentprobe.errors import ModelError
 
 __all__ = ["AnswerScore", "CausalModel", "find_target", "load_target", "target_identity"]
@@ -121,6 +123,11 @@ class CausalModel:
         self._asker = Asker(tokenizer, spec, max_tokens=self.max_tokens, name=files.name)
         self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self._device
+
     def fit(self, prompts: Sequence[Prompt], room: Sequence[Sequence[str]] | int, ids: Sequence[str]) -> list[Prompt]:
         """The prompts as :meth:`Asker.fit` makes them fit; with ``on_overflow: error``, refused where one does not."""
         if self.spec.on_overflow == "error":
@@ -157,6 +164,12 @@ class CausalModel:
             ]
             for row, own in enumerate(asked)
         ]
+
+    @contextmanager
+    def without(self, sae: SAE, features: Sequence[int]) -> Iterator[None]:
+        """While it is open, the model reads its own states without some features: see ``without_features``."""
+        with without_features(self._model.base_model, sae, features):
+            yield
 
     @torch.inference_mode()
     def _sums(self, fed: Sequence[NDArray[np.int64]], wanted: Sequence[Any]) -> list[float]:

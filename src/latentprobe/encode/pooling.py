@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from latentprobe.encode.latents import TokenLatents
 from latentprobe.errors import SAEError, SpecError, nearest
 
-__all__ = ["PooledRows", "pool"]
+__all__ = ["PooledRows", "pool", "shares"]
 
 _NAMES = ("max", "sum", "mean", "last", "count", "rate", "top{N}", "rollmax{K}")
 
@@ -93,6 +93,53 @@ def pool(latents: TokenLatents, lengths: NDArray[np.integer], poolings: Sequence
     peak = _peak(cells)
     values = {name: _pooled(kind, size, cells, latents).astype(np.float32) for name, kind, size in parsed}
     return PooledRows(indptr, indices, values, peak)
+
+
+def shares(latents: TokenLatents, lengths: NDArray[np.integer], pooling: str) -> NDArray[np.float64]:
+    """What part of its cell's pooled value each entry made, by the pooling's own rule; those of a cell sum to 1.
+
+    ``max``: the largest entry made it all; equal ones made it together. ``sum`` and ``mean``: in proportion to z.
+    ``count`` and ``rate``: each active token alike. ``last``: the last token. ``top{N}``: each token that was counted
+    alike. ``rollmax{K}``: the tokens of the fullest window, the first of equals, in proportion to z. Where the pooled
+    value is 0, no entry made it.
+
+    Args:
+        latents, lengths: as of :func:`pool`.
+        pooling: the name of one.
+
+    Returns:
+        ``[entries]``, in the order of the latents' entries.
+
+    >>> two_tokens = TokenLatents(np.array([0, 2, 3]), np.array([1, 4, 4]), np.array([0.5, 2.0, 1.0]), width=5)
+    >>> shares(two_tokens, np.array([2]), "max").tolist(), shares(two_tokens, np.array([2]), "count").tolist()
+    ([1.0, 1.0, 0.0], [1.0, 0.5, 0.5])
+    """
+    kind, size = _parse(pooling)
+    cells, _, _ = _group(latents, np.asarray(lengths, np.int64))
+    if len(cells.start) == 0:
+        return np.zeros(0)
+    parts = _parts(kind, size, cells, latents)
+    totals = np.add.reduceat(parts, cells.start)[cells.cell]
+    made = np.zeros(len(parts))
+    made[cells.place] = np.divide(parts, totals, out=np.zeros(len(parts)), where=totals > 0)
+    return made
+
+
+def _parts(kind: str, size: int, cells: _Cells, latents: TokenLatents) -> NDArray[np.float64]:
+    """Numbers in proportion to what the entries of a cell add to its pooled value."""
+    match kind:
+        case "max":
+            return np.asarray(cells.z == np.maximum.reduceat(cells.z, cells.start)[cells.cell], np.float64)
+        case "sum" | "mean":
+            return cells.z.astype(np.float64)
+        case "count" | "rate":
+            return np.ones(len(cells.z))
+        case "last":
+            return np.where(cells.token == cells.length[cells.cell] - 1, cells.z, 0).astype(np.float64)
+        case "top":
+            return _among_largest(latents, size)[cells.place].astype(np.float64)
+        case _:
+            return np.where(_in_fullest(cells, size), cells.z, 0).astype(np.float64)
 
 
 def _parse(name: str) -> tuple[str, int]:
@@ -189,7 +236,12 @@ def _among_largest(latents: TokenLatents, n: int) -> NDArray[np.bool_]:
 
 
 def _rolling_max(cells: _Cells, k: int) -> NDArray[np.float64]:
-    """Largest mean of z over k consecutive tokens; over all tokens where the text is shorter.
+    """Largest mean of z over k consecutive tokens; over all tokens where the text is shorter."""
+    return np.maximum.reduceat(_windows(cells, k)[1], cells.start) / np.minimum(k, cells.length)
+
+
+def _windows(cells: _Cells, k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """For each entry the window of k tokens that ends on it: its first entry, and the sum of z in it.
 
     As z is never below 0, the fullest window ends on an active token, or is the first window there is. So it is enough
     to look at one window for each entry: the tokens up to it, from k - 1 before it (or from the first, in the first).
@@ -200,5 +252,13 @@ def _rolling_max(cells: _Cells, k: int) -> NDArray[np.float64]:
     begin = np.searchsorted(position, cells.cell * stride + first)
     # reduceat sums from each even bound to the next odd one; what lies between two windows is computed and dropped.
     bounds = np.stack([begin, np.arange(1, len(begin) + 1)], axis=1).ravel()
-    sums = np.add.reduceat(np.append(cells.z, 0).astype(np.float64), bounds)[::2]
-    return np.maximum.reduceat(sums, cells.start) / np.minimum(k, cells.length)
+    return begin, np.add.reduceat(np.append(cells.z, 0).astype(np.float64), bounds)[::2]
+
+
+def _in_fullest(cells: _Cells, k: int) -> NDArray[np.bool_]:
+    """Whether each entry lies in the fullest window of its cell, the first of equals."""
+    begin, sums = _windows(cells, k)
+    largest = np.maximum.reduceat(sums, cells.start)
+    entry = np.arange(len(sums))
+    last = np.minimum.reduceat(np.where(sums == largest[cells.cell], entry, len(sums)), cells.start)
+    return np.asarray((begin[last][cells.cell] <= entry) & (entry <= last[cells.cell]))

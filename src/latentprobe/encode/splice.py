@@ -23,7 +23,7 @@ from latentprobe.encode.sae import SAE
 from latentprobe.encode.taps import first_argument, with_first_argument
 from latentprobe.errors import CorpusError
 
-__all__ = ["CrossEntropy", "cross_entropy", "is_causal"]
+__all__ = ["CrossEntropy", "cross_entropy", "is_causal", "without_features"]
 
 #: Windows of text that are run three times each.
 WINDOWS = 64
@@ -85,6 +85,30 @@ def cross_entropy(sae: SAE, backbone: Backbone, texts: Sequence[str]) -> CrossEn
     return CrossEntropy(clean, spliced, ablated, (ablated - spliced) / lost if lost > 0 else float(spliced <= clean))
 
 
+@contextmanager
+def without_features(model: nn.Module, sae: SAE, features: Sequence[int]) -> Iterator[None]:
+    """While it is open, some features are taken out of what a model reads at the SAE's hook point.
+
+    The states of all positions but the first (where BOS stands, and attention sinks) lose what the decoder rebuilds of
+    these features. All else, also what the SAE does not rebuild, stays: with no features nothing changes.
+
+    Args:
+        model: a base model, without its head.
+        sae: with its decoder, on the model's device, and without row-wise operations before its encoder.
+        features: their numbers.
+    """
+    assert sae.W_dec is not None and not sae.pre_ops, "what one feature rebuilds is its value times its direction"
+    numbers = list(features)
+    directions = sae.W_dec[numbers].float()
+
+    def lose(x: Tensor) -> Tensor:
+        values = torch.from_numpy(sae.encode(x).csr()[:, numbers].toarray()).to(directions.device)
+        return x - (values @ directions).to(x.device, x.dtype)
+
+    with _replaced(model, sae.hook, None, lose):
+        yield
+
+
 def _load(backbone: Backbone) -> Any:
     """The whole model, with the head that the backbone leaves out."""
     dtype = getattr(torch, backbone.spec.dtype)
@@ -100,9 +124,10 @@ def _rebuilt(sae: SAE, x: Tensor) -> Tensor:
 
 @contextmanager
 def _replaced(
-    model: nn.Module, hook: HookPoint, selected: Tensor, replace: Callable[[Tensor], Tensor] | None
+    model: nn.Module, hook: HookPoint, selected: Tensor | None, replace: Callable[[Tensor], Tensor] | None
 ) -> Iterator[None]:
-    """While it is open, the states of the selected tokens at a hook point of a base model are replaced."""
+    """While it is open, the states of the selected tokens at a hook point of a base model are replaced; where None are
+    named, those of all positions but the first."""
     if replace is None:
         yield
         return
@@ -112,12 +137,13 @@ def _replaced(
 
     def changed(states: Tensor) -> Tensor:
         states = states.clone(memory_format=torch.contiguous_format)
-        rows = states.view(len(selected), -1)  # OPT runs its MLP on windows laid end to end
+        chosen = _behind_the_first(states) if selected is None else selected
+        rows = states.view(len(chosen), -1)  # OPT runs its MLP on windows laid end to end
         if between:  # the MLP reads the stream and is added to it: it is changed once, for both
-            before = entered.pop().reshape(rows.shape)[selected]
-            rows[selected] = replace(before + rows[selected]) - before
+            before = entered.pop().reshape(rows.shape)[chosen]
+            rows[chosen] = replace(before + rows[chosen]) - before
         else:
-            rows[selected] = replace(rows[selected])
+            rows[chosen] = replace(rows[chosen])
         return states
 
     def on_block(module: nn.Module, args: Any, kwargs: Any) -> None:
@@ -142,3 +168,9 @@ def _replaced(
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _behind_the_first(states: Tensor) -> Tensor:
+    """Which rows of states ``[batch, positions, d]`` laid end to end are not at the first position."""
+    batch, positions = states.shape[:2]
+    return (torch.arange(batch * positions) % positions > 0).to(states.device)

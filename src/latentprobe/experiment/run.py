@@ -20,25 +20,25 @@ from latentprobe.encode.extract import PlannedSource
 from latentprobe.encode.formats import label_table
 from latentprobe.encode.sae import SAE
 from latentprobe.experiment.environment import Reporter, Silent, Stopwatch, environment
+from latentprobe.experiment.explanations import evidence_of, summary_of, tested
 from latentprobe.experiment.features import Plan, make_plan
 from latentprobe.experiment.further import curves, regimes
 from latentprobe.experiment.labelling import with_scores
 from latentprobe.experiment.places import require_folder
-from latentprobe.experiment.representations import representations
+from latentprobe.experiment.representations import COLUMNS, representations
 from latentprobe.experiment.results import METRICS, predictions_table, results_of
 from latentprobe.experiment.statistics import statistics_of
-from latentprobe.explain.evidence import class_evidence
 from latentprobe.files import atomic_folder, write_json, write_text
 from latentprobe.learn import Evaluation, Representation, Split, evaluate, split, units_of
 from latentprobe.learn.repeats import trials_of
 from latentprobe.report import write_report
-from latentprobe.store import SparseFeatures
 
 __all__ = ["RUN_FILES", "run_experiment"]
 
 #: Every file of a run directory. What else lies there was put there by the user, and a second run keeps it.
 RUN_FILES = (
-    "spec.yaml", "environment.json", "results.json", "evidence.json", "predictions.parquet", "report.html",
+    "spec.yaml", "environment.json", "results.json", "evidence.json", "faithfulness.json", "predictions.parquet",
+    "report.html",
     *(f"bundle/{name}" for name in BUNDLE_FILES),
 )  # fmt: skip
 
@@ -62,8 +62,8 @@ def run_experiment(
         reporter: who hears how far it is.
 
     Returns:
-        ``out``, now holding spec.yaml, environment.json, results.json, evidence.json, predictions.parquet,
-        report.html and bundle/.
+        ``out``, now holding spec.yaml, environment.json, results.json, evidence.json, faithfulness.json (where
+        the spec asks for it), predictions.parquet, report.html and bundle/.
 
     Raises:
         LatentprobeError: anything wrong with spec, data, model, SAEs or folders, before anything is computed.
@@ -86,9 +86,18 @@ def run_experiment(
         blocks["curves"] = curves(plan, parts, rows, evaluation, jobs)
     with watch.stage("regimes"):
         blocks["regimes"] = regimes(plan, parts, rows, jobs, reporter)
+    assert evaluation.selected is not None
+    row: dict[str, Any] = dict.fromkeys(COLUMNS) | evaluation.rows[evaluation.selected]
+    source = _selected_source(plan, row)
+    bundle = _bundle(plan, parts, evaluation, source, label_table(row["sae"]).labels, row)
+    with watch.stage("faithfulness"):
+        truth = tested(plan, parts, evaluation, source, row, bundle, reporter)
+        blocks["faithfulness"] = summary_of(truth)
     with atomic_folder(out, RUN_FILES) as folder:
         with watch.stage("write"):
-            _write(folder, plan, parts, evaluation, blocks)
+            _write(folder, plan, parts, evaluation, blocks, source, bundle)
+            if truth is not None:
+                write_json(folder / "faithfulness.json", truth)
         made = environment(plan.all_sources, spec.evaluate.seed, watch.seconds, plan.answers)
         write_json(folder / "environment.json", made)
         write_report(folder)
@@ -119,20 +128,26 @@ def _evaluate(
     )
 
 
-def _write(folder: Path, plan: Plan, parts: Split, evaluation: Evaluation, blocks: dict[str, Any]) -> None:
+def _write(
+    folder: Path,
+    plan: Plan,
+    parts: Split,
+    evaluation: Evaluation,
+    blocks: dict[str, Any],
+    source: PlannedSource,
+    bundle: Bundle,
+) -> None:
     """Everything of the run directory but what says how long it took."""
     spec, corpus = plan.spec, plan.corpus
     results = results_of(spec, corpus, parts, evaluation) | blocks
-    source = _selected_source(plan, results["selected"])
-    assert source.sae is not None and evaluation.probe is not None
-    table = label_table(source.sae.reference)
-    labels = table.labels
+    row = results["selected"]
     write_text(folder / "spec.yaml", yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
     write_json(folder / "results.json", results)
-    evidence = _evidence(plan, parts, evaluation, source, labels, results["selected"])
+    table = label_table(row["sae"])
+    evidence = evidence_of(plan, parts, evaluation, source, table.labels, row)
     write_json(folder / "evidence.json", evidence | with_scores(evidence["classes"], table))
     pq.write_table(predictions_table(corpus, parts, evaluation), folder / "predictions.parquet", compression="zstd")
-    _bundle(plan, parts, evaluation, source, labels, results["selected"]).save(folder / "bundle")
+    bundle.save(folder / "bundle")
 
 
 def _selected_source(plan: Plan, row: dict[str, Any]) -> PlannedSource:
@@ -145,32 +160,6 @@ def _selected_source(plan: Plan, row: dict[str, Any]) -> PlannedSource:
     ]
     assert len(found) == 1
     return found[0]
-
-
-def _evidence(
-    plan: Plan,
-    parts: Split,
-    evaluation: Evaluation,
-    source: PlannedSource,
-    labels: dict[int, str],
-    row: dict[str, Any],
-) -> dict[str, Any]:
-    """The content of evidence.json: the features of each class of the selected row, on training rows."""
-    assert evaluation.probe is not None
-    features = plan.store.read(source.fingerprint, [row["pooling"]])
-    assert isinstance(features, SparseFeatures)
-    corpus = plan.corpus
-    classes = class_evidence(
-        features,
-        row["pooling"],
-        evaluation.probe,
-        corpus.target,
-        corpus.texts if corpus.images is None else [image.name for image in corpus.images],
-        parts.train,
-        labels,
-        images=corpus.images is not None,
-    )
-    return {key: row[key] for key in ("model", "layer", "sae", "pooling", "binarize")} | {"classes": classes}
 
 
 def _bundle(

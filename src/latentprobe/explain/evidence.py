@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["class_evidence", "excerpt"]
 
+QUANTILES = (0.9, 0.75, 0.5, 0.25, 0.1)
+"""Of a feature's values, where further texts are taken: its maxima alone make every feature look clear."""
+
 EXCERPT = 240
 """Characters of a text that are shown around a token, at most."""
 
@@ -95,7 +98,8 @@ def class_evidence(
         difference it is ranked by), "rate" (class to share of its training rows with the feature on), "rate_others"
         (share of the rows outside this class) and "examples": "id", "text" (an excerpt), "start" and "end" of the
         token in it, "cut_before" and "cut_after" (whether the text goes on there), "value", "typical", "true" (the
-        class, or all labels) and "own" (whether the row is of this class).
+        class, or all labels) and "own" (whether the row is of this class); and "spread": the same of one text at each
+        of five quantiles of the feature's values where it is on, with "quantile".
     """
     rows = np.asarray(rows, dtype=np.intp)
     part = features.take(rows)
@@ -124,7 +128,7 @@ def class_evidence(
                     "weight": float(this.weights[column]),
                     "mean_contribution": gap,
                     **_rates(on, column, this, classes),
-                    "examples": _examples(data, probe, column, this.inside, examples),
+                    **_examples(data, probe, column, this.inside, examples),
                 }
                 for column, gap in _ranked(data.inputs, this, top)
             ],
@@ -247,8 +251,9 @@ def _rates(on: sp.csc_matrix, column: int, this: _Class, classes: Sequence[_Clas
 
 def _examples(
     data: _Rows, probe: FittedProbe, column: int, inside: NDArray[np.bool_], count: int
-) -> list[dict[str, Any]]:
-    """The texts in which a feature is strongest, and a typical one, with the token that lights it most.
+) -> dict[str, list[dict[str, Any]]]:
+    """The texts in which a feature is strongest, and a typical one, with the token that lights it most; and one at
+    each of some quantiles of its values.
 
     ``inside`` tells which rows are of the class the feature is shown for; the texts may come from any.
     """
@@ -264,14 +269,19 @@ def _examples(
     ranked = list(distinct.values())
     has_middle = count > 1 and len(ranked) >= 2 * count
     shown = ranked[:count] if not has_middle else [*ranked[: count - 1], ranked[len(ranked) // 2]]
-    return [
-        {
+    places = {round((1 - quantile) * (len(ranked) - 1)): quantile for quantile in QUANTILES}
+
+    def told(i: int) -> dict[str, Any]:
+        return {
             "id": data.features.ids[rows[i]],
             **_shown(data, int(rows[i]), int(entries[i])),
             "value": float(data.values[entries[i]]),
-            "typical": has_middle and position == len(shown) - 1,
             "true": data.true[rows[i]],
             "own": bool(inside[rows[i]]),
         }
-        for position, i in enumerate(shown)
-    ]
+
+    typical = [has_middle and position == len(shown) - 1 for position in range(len(shown))]
+    return {
+        "examples": [told(i) | {"typical": is_typical} for i, is_typical in zip(shown, typical, strict=True)],
+        "spread": [told(ranked[place]) | {"quantile": quantile} for place, quantile in places.items() if ranked],
+    }

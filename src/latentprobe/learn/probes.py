@@ -22,7 +22,7 @@ from latentprobe.learn.metrics import macro_f1
 from latentprobe.learn.splits import Folds
 from latentprobe.learn.transforms import Transform, binarized, columns_of, fit_transform
 
-__all__ = ["Chosen", "FittedProbe", "Recipe", "choose", "take_rows"]
+__all__ = ["Chosen", "FittedProbe", "Recipe", "choose", "refit", "take_rows"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +142,18 @@ def choose(rows: Any, target: Target, folds: Folds, recipe: Recipe, spec: ProbeS
         inner=tuple(zip(shown, scores, strict=True)),
         out_of_fold=decisions[best],
     )
+
+
+def refit(rows: Any, target: Target, recipe: Recipe, spec: ProbeSpec, C: float) -> FittedProbe:
+    """The probe of other training rows, with everything learned anew but the C, which is given.
+
+    Args:
+        rows, target, recipe, spec: as of `choose`.
+        C: of the grid.
+    """
+    grid = [strength for strength in sorted(spec.C) if strength <= C]
+    learned = _learn(rows, target, recipe, spec, grid)
+    return _folded(learned.transform, learned.models[-1], C, dropping=spec.penalty == "l1")
 
 
 def _as_they_are(scores: NDArray[np.float64], target: Target) -> Chosen:
