@@ -12,7 +12,21 @@ from typing import Annotated, Any
 
 import typer
 
-from latentprobe.cli import behaviour, bench, demo, explain, extract, fit, lab, predict, recommend, report, run, saes
+from latentprobe.cli import (
+    behaviour,
+    bench,
+    demo,
+    edit,
+    explain,
+    extract,
+    fit,
+    lab,
+    predict,
+    recommend,
+    report,
+    run,
+    saes,
+)
 from latentprobe.errors import LatentprobeError
 
 app = typer.Typer(
@@ -29,6 +43,7 @@ for verb in (
     fit.fit,
     predict.predict,
     explain.explain,
+    edit.edit,
     behaviour.behaviour,
     report.report,
     recommend.recommend,

@@ -1,0 +1,91 @@
+"""``edit`` on the classifier of a finished run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from latentprobe import Classifier
+from tests.cli.conftest import Finished
+from tests.cli.small_world import in_this_process, listing, messages, write_csv
+
+
+@pytest.fixture
+def command(finished: Finished, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
+    """Status, stdout and stderr of a command in the folder of the finished run."""
+
+    def call(*arguments: object) -> tuple[object, str, str]:
+        return in_this_process(arguments, finished.folder, finished.store, monkeypatch, capfd)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def others(finished: Finished) -> Path:
+    """Sixty further messages, half of them of each of two groups."""
+    rows = [row | {"side": "left" if i % 4 < 2 else "right"} for i, row in enumerate(messages(120)[60:])]
+    return write_csv(finished.folder / "others.csv", rows)
+
+
+def used(finished: Finished) -> list[int]:
+    return [int(feature) for feature in Classifier.load(finished.bundle).bundle.probe.features]
+
+
+def test_edit_writes_another_classifier_and_says_what_changed(
+    finished: Finished, others: Path, command: Any, tmp_path: Path
+) -> None:
+    before, drop = listing(finished.bundle), used(finished)[:40]
+    names = ",".join(map(str, drop))
+    columns = ("--label", "hostile", "--by", "side")
+    status, out, err = command(
+        "edit", finished.bundle, "--drop", names, "--out", tmp_path / "new", "--data", others, *columns, "--json"
+    )
+    assert status == 0, err
+    found = json.loads(out)
+    assert found == json.loads((tmp_path / "new" / "edit.json").read_text(encoding="utf-8"))
+    assert [one["feature"] for one in found["dropped"]] == drop
+    assert found["scores"]["n_rows"] == 60 and set(found["scores"]["by"]["side"]["scores"]) == {"before", "after"}
+    assert listing(finished.bundle) == before
+    texts = [row["text"] for row in messages(120)[60:]]
+    said = [Classifier.load(path).predict(texts) for path in (finished.bundle, tmp_path / "new")]
+    assert found["scores"]["flipped"]["n"] == sum(a != b for a, b in zip(*said, strict=True))
+    assert Classifier.load(tmp_path / "new").bundle.manifest.metrics["measured"] == "on others"
+
+
+def test_a_refit_is_said_and_may_not_be_judged_on_its_own_rows(
+    finished: Finished, others: Path, command: Any, tmp_path: Path
+) -> None:
+    arguments = ["edit", finished.bundle, "--drop", used(finished)[3], "--out", tmp_path / "new", "--label", "hostile"]
+    arguments += ["--refit", finished.folder / "messages.csv"]
+    status, out, err = command(*arguments, "--data", others)
+    assert status == 0, err
+    assert "fitted anew on messages" in out and "rows flipped" in out
+    manifest = Classifier.load(tmp_path / "new").bundle.manifest
+    assert manifest.edits[0].refitted_on == "messages"
+    status, _, err = command(*arguments, "--data", finished.folder / "messages.csv")
+    assert status == 2 and "60 texts" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--drop", "99999", "--out", "new"], "99999"),
+        (["--drop", "rude", "--out", "new"], "rude"),
+        (["--drop", "1"], "--out"),
+        (["--out", "new"], "--drop"),
+        (["--drop", "FIRST", "--out", "out/bundle"], "beside the original"),
+        (["--drop", "FIRST", "--out", "new", "--data", "others.csv", "--label", "side"], "'left', 'right'"),
+        (["--drop", "FIRST", "--out", "new", "--data", "others.csv", "--label", "hostile", "--by", "town"], "town"),
+    ],
+)
+def test_wrong_edits_are_refused(
+    finished: Finished, others: Path, command: Any, arguments: list[str], named: str
+) -> None:
+    before = listing(finished.bundle)
+    given = [str(used(finished)[0]) if one == "FIRST" else one for one in arguments]
+    status, out, err = command("edit", "out/bundle", *given)
+    assert (status, out) == (2, "") and named in err and err.count("error:") == 1
+    assert listing(finished.bundle) == before and not (finished.folder / "new").exists()
