@@ -69,6 +69,37 @@ def test_a_refit_is_said_and_may_not_be_judged_on_its_own_rows(
     assert status == 2 and "60 texts" in err
 
 
+def test_a_proposal_is_searched_on_one_half_judged_on_the_other_and_written(
+    finished: Finished, command: Any, tmp_path: Path
+) -> None:
+    # Whatever the classifier gets wrong is on one side, with some that it gets right: a gap that can be closed.
+    rows = messages(200)[60:]
+    said = Classifier.load(finished.bundle).predict([row["text"] for row in rows])
+    wrong = [row["hostile"] != label for row, label in zip(rows, said, strict=True)]
+    rows = [row | {"side": "right" if wrong[i] or i % 3 == 0 else "left"} for i, row in enumerate(rows)]
+    data = write_csv(tmp_path / "sides.csv", rows)
+    columns = ("--label", "hostile", "--by", "side", "--gap", "accuracy", "--most", "6")
+    propose = ("edit", finished.bundle, "--propose", "--data", data, *columns)
+    status, out, err = command(*propose, "--json")
+    assert status == 0, err
+    found = json.loads(out)
+    proposal, steps = found["proposal"], found["proposal"]["steps"]
+    assert proposal["n_searched"] + proposal["n_held_out"] == 140
+    assert found["scores"]["n_rows"] == proposal["n_held_out"]
+    assert [step["n_dropped"] for step in steps] == list(range(len(steps)))
+    (chosen,) = [step for step in steps if step["proposed"]]
+    worth = [step["searched"]["gap"] - step["searched"]["macro_f1"] for step in steps]
+    assert worth[chosen["n_dropped"]] == min(worth) and chosen["pareto"]
+    assert len(found["dropped"]) == chosen["n_dropped"] > 0
+    assert chosen["held_out"]["macro_f1"] == found["scores"]["macro_f1"]
+    assert steps[0]["held_out"] is None or steps[0]["held_out"]["gap"]["widest"]["change"]["value"] == 0
+    assert set(proposal["threshold"]) == {"decision", "macro_f1", "gap"}
+    status, out, err = command(*propose, "--out", tmp_path / "new")
+    assert status == 0 and "widest gap in accuracy by side" in out, err
+    dropped = Classifier.load(tmp_path / "new").bundle.manifest.edits[0].dropped
+    assert sorted(feature.feature for feature in dropped) == [one["feature"] for one in found["dropped"]]
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
@@ -76,6 +107,10 @@ def test_a_refit_is_said_and_may_not_be_judged_on_its_own_rows(
         (["--drop", "rude", "--out", "new"], "rude"),
         (["--drop", "1"], "--out"),
         (["--out", "new"], "--drop"),
+        (["--propose", "--by", "side"], "--data"),
+        (["--propose", "--data", "others.csv", "--label", "hostile"], "none"),
+        (["--propose", "--data", "others.csv", "--label", "hostile", "--by", "side", "--gap", "size"], "size"),
+        (["--propose", "--data", "others.csv", "--label", "hostile", "--by", "id"], "values"),
         (["--drop", "FIRST", "--out", "out/bundle"], "beside the original"),
         (["--drop", "FIRST", "--out", "new", "--data", "others.csv", "--label", "side"], "'left', 'right'"),
         (["--drop", "FIRST", "--out", "new", "--data", "others.csv", "--label", "hostile", "--by", "town"], "town"),

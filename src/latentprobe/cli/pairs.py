@@ -24,9 +24,11 @@ def console() -> Console:
     return found if found.is_terminal else Console(width=160)
 
 
-def print_edit(found: Mapping[str, Any], out: Path) -> None:
+def print_edit(found: Mapping[str, Any], out: Path | None) -> None:
     """What an edit did, and where it is."""
     screen = console()
+    if "proposal" in found:
+        _print_search(found["proposal"])
     for one in found["dropped"]:
         screen.print(Text(visible(f"dropped {one['feature']}  {one['label'] or ''}")), soft_wrap=True)
     how = f"fitted anew on {found['refitted_on']}" if found["refitted_on"] else "weights removed, nothing fitted"
@@ -34,7 +36,55 @@ def print_edit(found: Mapping[str, Any], out: Path) -> None:
     screen.print(Text(visible(f"{count['before']} features before, {count['after']} after; {how}")), soft_wrap=True)
     if found["scores"] is not None:
         print_scores(found["scores"], "before", "after", found["data"])
-    screen.print(Text(f"classifier: {out}"), soft_wrap=True)
+    if out is not None:
+        screen.print(Text(f"classifier: {out}"), soft_wrap=True)
+    elif found["dropped"]:
+        features = ",".join(str(one["feature"]) for one in found["dropped"])
+        screen.print(f"write it: add --out FOLDER, or --drop {features} --out FOLDER", highlight=False, soft_wrap=True)
+
+
+def _print_search(proposal: Mapping[str, Any]) -> None:
+    """The steps worth a look, with their figures on both halves."""
+    title = f"widest gap in {proposal['gap'].replace('_', ' ')} by {proposal['by']}: searched on "
+    title += f"{proposal['n_searched']:,} rows, judged on {proposal['n_held_out']:,} others"
+    table = Table(title=Text(visible(title)), title_justify="left")
+    for column in (
+        "",
+        "dropped",
+        "last",
+        "gap searched",
+        "macro F1",
+        "gap held out",
+        "change [95 %]",
+        "macro F1 [95 %]",
+    ):
+        table.add_column(column, justify="left" if column in ("", "last") else "right")
+    for step in proposal["steps"]:
+        held = step["held_out"]
+        if held is None or held["gap"] is None:
+            continue
+        widest, seen = held["gap"]["widest"], step["searched"]
+        last = "" if step["feature"] is None else f"{step['feature']} {step['label'] or ''}"[:40]
+        table.add_row(
+            "*" if step["proposed"] else "",
+            str(step["n_dropped"]),
+            Text(visible(last)),
+            f"{seen['gap']:.3f}",
+            f"{seen['macro_f1']:.3f}",
+            f"{widest['after']:.3f}",
+            _change(widest),
+            _cell(held["macro_f1"]["after"]),
+            style="bold" if step["proposed"] else None,
+        )
+    console().print(table)
+    moved = proposal["threshold"]
+    if moved is not None and moved["gap"] is not None:
+        widest, score = moved["gap"]["widest"], moved["macro_f1"]
+        line = (
+            f"beside a moved threshold that flags as many rows: gap {widest['after']:.3f} for {widest['before']:.3f} "
+        )
+        line += f"({_change(widest)}), macro F1 {score['after']['value']:.3f} for {score['before']['value']:.3f}"
+        console().print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_scores(scores: Mapping[str, Any], first: str, second: str, name: str | None) -> None:

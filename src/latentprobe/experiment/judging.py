@@ -5,7 +5,7 @@ Knows nothing of what is asked of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from latentprobe.errors import CorpusError
 from latentprobe.experiment.environment import Reporter
 from latentprobe.learn import units_of
 
-__all__ = ["Judged", "aligned", "read_labelled", "seen_by"]
+__all__ = ["Judged", "aligned", "part_of", "read_labelled", "seen_by"]
 
 #: Rows that are encoded together: their tokens are in memory at once.
 ROWS = 4096
@@ -94,3 +94,21 @@ def features_of(classifier: Classifier, texts: Any, reporter: Reporter) -> sp.cs
             order += [start + row for row in batch.rows]
             reporter.progress("encode", len(order), len(texts))
     return sp.csr_matrix(sp.vstack(parts, format="csr")[np.argsort(order)])
+
+
+def part_of(judged: Judged, places: NDArray[np.int64]) -> Judged:
+    """Some of the rows."""
+    corpus = judged.corpus
+    images = None if corpus.images is None else tuple(corpus.images[place] for place in places)
+    own = replace(
+        corpus,
+        ids=tuple(corpus.ids[place] for place in places),
+        texts=tuple(corpus.texts[place] for place in places),
+        target=corpus.target.take(places),
+        groups=None if corpus.groups is None else tuple(corpus.groups[place] for place in places),
+        given_test=None,
+        images=images,
+        columns={name: tuple(values[place] for place in places) for name, values in corpus.columns.items()},
+        near=None if corpus.near is None else tuple(corpus.near[place] for place in places),
+    )
+    return Judged(own, judged.target.take(places), judged.units[places], judged.rows[places])
