@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from latentprobe import Classifier
 from tests.cli.conftest import Finished
-from tests.cli.small_world import in_this_process, listing, messages, write_csv
+from tests.cli.small_world import in_this_process, listing, messages, small_spec, write_csv, write_spec
 
 
 @pytest.fixture
@@ -49,6 +50,8 @@ def test_edit_writes_another_classifier_and_says_what_changed(
     assert [one["feature"] for one in found["dropped"]] == drop
     assert found["scores"]["n_rows"] == 60 and set(found["scores"]["by"]["side"]["scores"]) == {"before", "after"}
     assert listing(finished.bundle) == before
+    page = (tmp_path / "new" / "edit.html").read_text(encoding="utf-8")
+    assert "Before and after an edit" in page and "default-src" in page
     texts = [row["text"] for row in messages(120)[60:]]
     said = [Classifier.load(path).predict(texts) for path in (finished.bundle, tmp_path / "new")]
     assert found["scores"]["flipped"]["n"] == sum(a != b for a, b in zip(*said, strict=True))
@@ -98,6 +101,55 @@ def test_a_proposal_is_searched_on_one_half_judged_on_the_other_and_written(
     assert status == 0 and "widest gap in accuracy by side" in out, err
     dropped = Classifier.load(tmp_path / "new").bundle.manifest.edits[0].dropped
     assert sorted(feature.feature for feature in dropped) == [one["feature"] for one in found["dropped"]]
+
+
+def test_two_runs_are_compared_by_what_they_predicted(finished: Finished, command: Any, tmp_path: Path) -> None:
+    write_spec(finished.folder / "count.yaml", small_spec(name="count", pooling=["count"], binarize=["none"]))
+    assert command("run", "count.yaml", "--out", tmp_path / "count")[0] == 0
+    status, out, err = command("compare", "out", tmp_path / "count", "--json", "--out", tmp_path / "both")
+    assert status == 0, err
+    found = json.loads(out)
+    assert found == json.loads((tmp_path / "both" / "comparison.json").read_text(encoding="utf-8"))
+    tables = [pq.read_table(run / "predictions.parquet").to_pydict() for run in (finished.out, tmp_path / "count")]
+    said = [dict(zip(table["id"], table["selected/label"], strict=True)) for table in tables]
+    flips = {id: (said[0][id], said[1][id]) for id in said[0] if said[0][id] != said[1][id]}
+    assert {row["id"]: (row["before"], row["after"]) for row in found["scores"]["flipped"]["rows"]} == flips
+    results = [
+        json.loads((run / "results.json").read_text(encoding="utf-8"))["selected"]
+        for run in (finished.out, tmp_path / "count")
+    ]
+    for side, row in zip(("before", "after"), results, strict=True):
+        assert found["scores"]["macro_f1"][side]["value"] == pytest.approx(row["macro_f1"], abs=1e-6)
+    ours = [
+        {int(feature) for feature in Classifier.load(path / "bundle").bundle.probe.features}
+        for path in (finished.out, tmp_path / "count")
+    ]
+    assert {one["feature"] for one in found["features"]["came"]} == ours[1] - ours[0]
+    assert {one["feature"] for one in found["features"]["went"]} == ours[0] - ours[1]
+    page = (tmp_path / "both" / "comparison.html").read_text(encoding="utf-8")
+    assert "Rows that flipped" in page or not flips
+
+
+def test_two_classifiers_are_asked_about_the_same_rows(
+    finished: Finished, others: Path, command: Any, tmp_path: Path
+) -> None:
+    drop = used(finished)[:60]
+    assert command("edit", finished.bundle, "--drop", ",".join(map(str, drop)), "--out", tmp_path / "new")[0] == 0
+    status, out, err = command(
+        "compare", "out", tmp_path / "new", "--data", others, "--label", "hostile", "--by", "side", "--json"
+    )
+    assert status == 0, err
+    found = json.loads(out)
+    assert sorted(one["feature"] for one in found["features"]["went"]) == drop and not found["features"]["came"]
+    assert found["scores"]["n_rows"] == 60 and "side" in found["scores"]["by"]
+
+
+def test_what_cannot_be_compared_is_refused(finished: Finished, command: Any) -> None:
+    assert command("compare", "out", "out/bundle")[0] == 2
+    status, _, err = command("compare", "out", "out", "--data", "others.csv", "--label", "side")
+    assert status == 2 and "'left', 'right'" in err
+    status, out, _ = command("compare", "out", "out")
+    assert status == 0 and "0 rows flipped" in out
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import typer
 from latentprobe.cli import (
     behaviour,
     bench,
+    compare,
     demo,
     edit,
     explain,
@@ -44,6 +45,7 @@ for verb in (
     predict.predict,
     explain.explain,
     edit.edit,
+    compare.compare,
     behaviour.behaviour,
     report.report,
     recommend.recommend,

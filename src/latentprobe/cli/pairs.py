@@ -12,7 +12,7 @@ from rich.text import Text
 
 from latentprobe.cli.tables import visible
 
-__all__ = ["console", "print_edit", "print_scores"]
+__all__ = ["print_comparison", "print_edit"]
 
 #: Rows that flipped, as many as are shown; the files have all.
 SHOWN = 8
@@ -41,6 +41,25 @@ def print_edit(found: Mapping[str, Any], out: Path | None) -> None:
     elif found["dropped"]:
         features = ",".join(str(one["feature"]) for one in found["dropped"])
         screen.print(f"write it: add --out FOLDER, or --drop {features} --out FOLDER", highlight=False, soft_wrap=True)
+
+
+def print_comparison(found: Mapping[str, Any], out: Path | None) -> None:
+    """Two classifiers: scores, rows, features."""
+    screen = console()
+    print_scores(found["scores"], found["first"], found["second"], found["data"])
+    for side in ("first", "second"):
+        if found[f"only_{side}"]:
+            screen.print(Text(visible(f"{found[f'only_{side}']:,} test rows only in {found[side]}, left out")))
+    features = found["features"]
+    if features is None:
+        screen.print("features of different SAEs, which cannot be told apart one by one")
+    else:
+        for name in ("came", "went"):
+            shown = ", ".join(str(one["feature"]) for one in features[name][:SHOWN])
+            screen.print(f"{len(features[name]):,} features {name}{': ' * bool(shown)}{shown}", highlight=False)
+        screen.print(f"{features['kept']:,} features in both", highlight=False)
+    if out is not None:
+        screen.print(Text(f"written to {out}: comparison.json, comparison.html"), soft_wrap=True)
 
 
 def _print_search(proposal: Mapping[str, Any]) -> None:

@@ -21,15 +21,16 @@ from latentprobe.experiment.environment import Reporter, Silent
 from latentprobe.experiment.judging import Judged, read_labelled, seen_by
 from latentprobe.experiment.places import require_folder
 from latentprobe.explain.edit import Refitted, refitted, require_features, without
-from latentprobe.files import write_json
+from latentprobe.files import write_json, write_text
 from latentprobe.learn.decisions import labels_of
 from latentprobe.learn.metrics import macro_f1
 from latentprobe.learn.paired import paired_scores
+from latentprobe.report.comparison import edit_page
 
 __all__ = ["EDIT", "edit_classifier"]
 
-#: File of an edited classifier that says what the edit did.
-EDIT = "edit.json"
+#: Files of an edited classifier that say what the edit did, for programs and for people.
+EDIT, PAGE = "edit.json", "edit.html"
 
 
 def edit_classifier(
@@ -127,6 +128,7 @@ def save(new: Bundle, out: Path, found: dict[str, Any]) -> None:
     """Write the new classifier with what the edit did beside it."""
     new.save(out)
     write_json(out / EDIT, found)
+    write_text(out / PAGE, edit_page(found))
 
 
 def require_another(path: Path, out: Path) -> None:
