@@ -3,9 +3,9 @@
     python scripts/render_docs.py            write what is out of date
     python scripts/render_docs.py --check    write nothing; exit 1 if anything is out of date
 
-Whole pages: docs/cli.md, docs/spec.md, docs/api.md, docs/results.md, docs/lab.md. Blocks between markers such as
-``<!-- results -->`` and ``<!-- /results -->``: README.md, docs/behaviour.md. What depends on results/ is left as it is
-where those files are missing.
+Whole pages: docs/cli.md, docs/spec.md, docs/api.md, docs/results.md, docs/lab.md, docs/edit.md. Blocks between
+markers such as ``<!-- results -->`` and ``<!-- /results -->``: README.md, docs/behaviour.md. What depends on results/
+is left as it is where those files are missing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import sys
 from pathlib import Path
 
+from render_edit import edit_page
 from render_lab import lab_page
 from render_reference import api_page, behaviour_keys, cli_page, spec_page
 from render_results import demo_block, read_results, results_block, results_page, saes_block
@@ -34,6 +35,9 @@ def pages() -> dict[Path, str]:
     laboratory = ROOT / "results" / "lab.json"
     if laboratory.is_file():
         written["lab.md"] = lab_page(json.loads(laboratory.read_text(encoding="utf-8")))
+    edits = ROOT / "results" / "edit.json"
+    if edits.is_file():
+        written["edit.md"] = edit_page(json.loads(edits.read_text(encoding="utf-8")))
     demo = ROOT / "results" / "demo.txt"
     if demo.is_file():
         blocks["demo"] = demo_block(demo.read_text(encoding="utf-8"))
