@@ -1,6 +1,6 @@
 """Propose edits that close gaps between groups, and keep the figures under results/edit.json.
 
-    python scripts/run_edit.py [NAME ...]      NAME: davidson, multilingual_hatecheck
+    python scripts/run_edit.py [NAME ...]      NAME: a key of CASES
 
 Each classifier is fitted on half of the rows; features are sought on a quarter and judged on the last quarter. Needs
 the folder `shared` beside the checkout. Afterwards `make docs` brings the figures into docs/edit.md.
@@ -15,7 +15,8 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +31,8 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
 RESULTS = ROOT / "results" / "edit.json"
 
-LANGUAGES = ("arabic", "french", "german", "italian", "spanish")
+FIVE = ("arabic", "french", "german", "italian", "spanish")
+TEN = (*FIVE, "dutch", "hindi", "mandarin", "polish", "portuguese")
 
 #: Spellings and words that African American English on Twitter has more often than other English (Blodgett and others
 #: 2016, arXiv 1608.08868, section 3). Slurs are left out: the column is to tell dialect, not insult.
@@ -39,6 +41,9 @@ DIALECT = re.compile(
     r"lil|nah|wanna|gotta|dont|wat|wut|n)\b",
     re.IGNORECASE,
 )
+
+#: The same, and the word of address that the dialect has and that others use as a slur.
+WITH_ADDRESS = re.compile(DIALECT.pattern + r"|\bnigga[sz]?\b", re.IGNORECASE)
 
 
 class Row(NamedTuple):
@@ -62,17 +67,17 @@ class Case(NamedTuple):
     """Whether units are groups; near-copies are then not looked for: of templates, they would join most into one."""
 
 
-def tweets() -> Iterator[Row]:
+def tweets(dialect: re.Pattern[str]) -> Iterator[Row]:
     """Davidson: offensive or hateful, or neither; whether a tweet is written in dialect."""
     with (DATA / "davidson" / "labeled_data.csv").open(encoding="utf-8", newline="") as stream:
         for row in csv.DictReader(stream):
             label, text = "neither" if row["class"] == "2" else "offensive", row["tweet"]
-            yield Row(text, label, "dialect" if DIALECT.search(text) else "other", text)
+            yield Row(text, label, "dialect" if dialect.search(text) else "other", text)
 
 
-def sentences() -> Iterator[Row]:
-    """Multilingual HateCheck: hateful or not, in five languages; all sentences of a template stay together."""
-    for language in LANGUAGES:
+def sentences(languages: Sequence[str]) -> Iterator[Row]:
+    """Multilingual HateCheck: hateful or not, in several languages; all sentences of a template stay together."""
+    for language in languages:
         path = DATA / "multilingual_hatecheck" / f"hatecheck_cases_final_{language}.csv"
         with path.open(encoding="utf-8", newline="") as stream:
             for row in csv.DictReader(stream):
@@ -80,8 +85,10 @@ def sentences() -> Iterator[Row]:
 
 
 CASES = {
-    "davidson": Case(tweets, "writing", "offensive", "fpr", 3, group=False),
-    "multilingual_hatecheck": Case(sentences, "language", "hateful", "recall", 5, group=True),
+    "davidson": Case(partial(tweets, DIALECT), "writing", "offensive", "fpr", 3, group=False),
+    "davidson_address": Case(partial(tweets, WITH_ADDRESS), "writing", "offensive", "fpr", 3, group=False),
+    "hatecheck_five": Case(partial(sentences, FIVE), "language", "hateful", "recall", 5, group=True),
+    "hatecheck_ten": Case(partial(sentences, TEN), "language", "hateful", "recall", 5, group=True),
 }
 
 

@@ -58,6 +58,7 @@ def test_edit_writes_another_classifier_and_says_what_changed(
     assert Classifier.load(tmp_path / "new").bundle.manifest.metrics["measured"] == "on others"
 
 
+@pytest.mark.slow
 def test_a_refit_is_said_and_may_not_be_judged_on_its_own_rows(
     finished: Finished, others: Path, command: Any, tmp_path: Path
 ) -> None:
@@ -72,6 +73,7 @@ def test_a_refit_is_said_and_may_not_be_judged_on_its_own_rows(
     assert status == 2 and "60 texts" in err
 
 
+@pytest.mark.slow
 def test_a_proposal_is_searched_on_one_half_judged_on_the_other_and_written(
     finished: Finished, command: Any, tmp_path: Path
 ) -> None:
