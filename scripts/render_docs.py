@@ -3,7 +3,7 @@
     python scripts/render_docs.py            write what is out of date
     python scripts/render_docs.py --check    write nothing; exit 1 if anything is out of date
 
-Whole pages: docs/cli.md, docs/spec.md, docs/api.md, docs/results.md, docs/claims.md, docs/lab.md. Blocks between
+Whole pages: docs/cli.md, docs/spec.md, docs/api.md, docs/results.md, docs/claims.md, docs/lab.md, docs/edit.md. Blocks
 markers such as ``<!-- results -->`` and ``<!-- /results -->``: README.md, docs/behaviour.md, docs/labels.md,
 docs/faithfulness.md. What depends on results/ is left as it is where those files are missing.
 """
@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from render_claims import claims_page
+from render_edit import edit_page
 from render_faithfulness import KEPT, faithfulness_block
 from render_lab import lab_page
 from render_reference import api_page, behaviour_keys, cli_page, spec_page
@@ -52,6 +53,9 @@ def pages() -> dict[Path, str]:
     if measured:
         named = {results["name"]: results for results in measured}
         written["claims.md"] = claims_page(named, {one["name"]: one for one in transfers}, lab)
+    edits = ROOT / "results" / "edit.json"
+    if edits.is_file():
+        written["edit.md"] = edit_page(json.loads(edits.read_text(encoding="utf-8")))
     demo = ROOT / "results" / "demo.txt"
     if demo.is_file():
         blocks["demo"] = demo_block(demo.read_text(encoding="utf-8"))

@@ -15,7 +15,9 @@ import typer
 from latentprobe.cli import (
     behaviour,
     bench,
+    compare,
     demo,
+    edit,
     explain,
     extract,
     fit,
@@ -44,6 +46,8 @@ for verb in (
     fit.fit,
     predict.predict,
     explain.explain,
+    edit.edit,
+    compare.compare,
     behaviour.behaviour,
     transfer.transfer,
     report.report,

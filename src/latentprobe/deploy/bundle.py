@@ -41,7 +41,7 @@ from latentprobe.encode.sae import SAE
 from latentprobe.files import FORMAT
 from latentprobe.learn import Calibration, FittedProbe
 
-__all__ = ["Bundle", "build_bundle"]
+__all__ = ["Bundle", "build_bundle", "thresholds_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +168,7 @@ def build_bundle(
         kind=target.kind,
         classes=target.classes,
         positive=target.classes[1] if target.kind == "binary" else None,
-        thresholds=_thresholds(calibration),
+        thresholds=thresholds_of(calibration),
         calibration=BundleCalibration(
             slope=calibration.slope,
             offset=calibration.offset,
@@ -191,7 +191,7 @@ def build_bundle(
     return Bundle(manifest.sealed(), encoder, probe, calibration)
 
 
-def _thresholds(calibration: Calibration) -> tuple[float, ...] | None:
+def thresholds_of(calibration: Calibration) -> tuple[float, ...] | None:
     """The least probabilities that are flagged, by default.
 
     A decision is positive strictly above 0, and a score is flagged from its threshold on: so the threshold is the next

@@ -18,6 +18,7 @@ __all__ = [
     "UNSEALED",
     "BundleBackbone",
     "BundleCalibration",
+    "BundleEdit",
     "BundleFeature",
     "BundleSAE",
     "Card",
@@ -117,6 +118,16 @@ class BundleFeature(_Part):
     """What it stands for, where that has been described."""
 
 
+class BundleEdit(_Part):
+    """Features that were taken out of a finished classifier."""
+
+    dropped: Annotated[tuple[BundleFeature, ...], Field(min_length=1)]
+    refitted_on: str | None
+    """What the rows are called that the rest was fitted on anew; null where weights were only removed."""
+    original: Sha256
+    """Fingerprint of the classifier they were taken out of."""
+
+
 class TensorFile(_Part):
     """The file with the numbers."""
 
@@ -167,6 +178,8 @@ class Manifest(_Part):
     metrics: dict[str, JsonValue]
     tensors: TensorFile
     card: Card
+    edits: tuple[BundleEdit, ...] = ()
+    """Every edit since it was fitted, the first one first."""
 
     @model_validator(mode="after")
     def _agrees(self) -> Manifest:

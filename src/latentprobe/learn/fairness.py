@@ -18,7 +18,7 @@ from latentprobe.corpus import Target
 from latentprobe.learn.intervals import interval, resampled_weights
 from latentprobe.learn.metrics import f1_of_counts, indicators, macro_of_classes
 
-__all__ = ["by_value"]
+__all__ = ["by_value", "gap_changes"]
 
 _FEWEST = 20
 """Test rows from which on a value gets scores of its own, and rows of one class from which on it gets a rate."""
@@ -29,7 +29,7 @@ Scores = dict[str, NDArray[np.float64] | None]
 
 def by_value(
     target: Target,
-    predicted: Mapping[int, NDArray[Any]],
+    predicted: Mapping[Any, NDArray[Any]],
     values: Sequence[str],
     units: NDArray[Any],
     *,
@@ -80,6 +80,63 @@ def by_value(
             }
             for index in predicted
         },
+    }
+
+
+def gap_changes(
+    target: Target,
+    before: NDArray[Any],
+    after: NDArray[Any],
+    values: Sequence[str],
+    units: NDArray[Any],
+    *,
+    resamples: int,
+    seed: int,
+) -> dict[str, dict[str, Any] | None]:
+    """What happened to the gaps between values when one classifier took the place of another, paired.
+
+    Args:
+        target, values, units, resamples, seed: as in `by_value`.
+        before, after: predicted labels of both classifiers.
+
+    Returns:
+        Measure -> ``same``: the two values that were farthest apart before (``highest``, ``lowest``) with their
+        difference ``before``, ``after`` and its ``change`` (``value``, ``low``, ``high``); and ``widest``: the same of
+        the widest gap, whichever values it is between. A resample's widest gap is too wide by chance, before and after
+        alike; so only the change of it has an interval. None where fewer than two values have the score.
+    """
+    counts = Counter(value for value in values if value)
+    column = np.array(values, dtype=object)
+    places = {value: np.flatnonzero(column == value) for value, n in counts.most_common() if n >= _FEWEST}
+    if len(places) < 2:
+        return {}
+    everything = [np.ones((len(target), 1), dtype=np.float32)]
+    blocks = list(resampled_weights(units, resamples=resamples, seed=seed))
+    pair = (before, after)
+    exact = [_scored(target, one, places, everything) for one in pair]
+    drawn = [_scored(target, one, places, blocks) for one in pair]
+    return {name: _change(exact, drawn, name) for name in next(iter(exact[0].values()))}
+
+
+def _change(exact: Sequence[dict[str, Scores]], drawn: Sequence[dict[str, Scores]], name: str) -> dict[str, Any] | None:
+    """One measure of `gap_changes`."""
+    there = [value for value, own in exact[0].items() if own[name] is not None]
+    if len(there) < 2:
+        return None
+    ends = (max, min)
+    highest, lowest = (pick(there, key=lambda value: exact[0][value][name][0]) for pick in ends)  # type: ignore[index]
+    at = [np.array([one[value][name] for value in there]) for one in (*exact, *drawn)]  # [values, 1], then [values, b]
+    top, bottom = there.index(highest), there.index(lowest)
+
+    def both(differences: Sequence[NDArray[np.float64]]) -> dict[str, Any]:
+        first, second = (float(values[0]) for values in differences[:2])
+        return {"before": first, "after": second} | {
+            "change": {"value": second - first, **_ends(differences[3] - differences[2])}
+        }
+
+    return {
+        "same": {"highest": highest, "lowest": lowest, **both([values[top] - values[bottom] for values in at])},
+        "widest": both([values.max(axis=0) - values.min(axis=0) for values in at]),
     }
 
 

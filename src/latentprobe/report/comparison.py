@@ -1,0 +1,137 @@
+"""The page of two classifiers side by side: an edit before and after, or one run and another.
+
+One file that opens offline, with the style and the script of the report. Knows nothing of how its figures came about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from markupsafe import Markup
+
+from latentprobe.report.page import _environment, _hash, _packaged
+from latentprobe.report.wording import signed
+
+__all__ = ["comparison_page", "edit_page"]
+
+#: Features of each list, and flipped rows, that the page shows; the JSON beside it has all.
+FEATURES, ROWS = 100, 2000
+
+
+def edit_page(found: Mapping[str, Any]) -> str:
+    """The page of what ``edit`` did.
+
+    Args:
+        found: the content of edit.json.
+    """
+    count = found["n_features"]
+    how = f"fitted anew on {found['refitted_on']}" if found["refitted_on"] else "their weights removed, nothing fitted"
+    lead = f"{len(found['dropped'])} of {count['before']:,} features dropped, {how}."
+    return _page(found, "Edit", "Before and after an edit", lead, ("before", "after"), {"Dropped": found["dropped"]})
+
+
+def comparison_page(found: Mapping[str, Any]) -> str:
+    """The page of a comparison.
+
+    Args:
+        found: the content of comparison.json.
+    """
+    names, features = (found["first"], found["second"]), found["features"]
+    lead = "They read different SAEs, so their features cannot be told apart one by one."
+    lists = {}
+    if features is not None:
+        lead = f"{features['kept']:,} features in both, {len(features['came']):,} came, {len(features['went']):,} went."
+        lists = {"Came": features["came"], "Went": features["went"]}
+    return _page(found, "Comparison", f"{names[1]} in place of {names[0]}", lead, names, lists)
+
+
+def _page(
+    found: Mapping[str, Any],
+    eyebrow: str,
+    title: str,
+    lead: str,
+    names: tuple[str, str],
+    lists: Mapping[str, list[Mapping[str, Any]]],
+) -> str:
+    style, script = _packaged("report.css"), _packaged("report.js")
+    policy = (
+        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    scores = found["scores"]
+    return (
+        _environment()
+        .get_template("comparison.html.j2")
+        .render(
+            policy=Markup(policy),
+            style=Markup(style),
+            script=Markup(script),
+            eyebrow=eyebrow,
+            title=title,
+            lead=lead,
+            names=names,
+            data=found["data"],
+            n_rows=None if scores is None else scores["n_rows"],
+            lines=[] if scores is None else list(_lines(scores)),
+            flipped=None if scores is None else scores["flipped"],
+            share=None if scores is None else f"{scores['flipped']['share']['value']:.1%}",
+            rows=[] if scores is None else [_row(row) for row in scores["flipped"].get("rows", [])[:ROWS]],
+            lists={name: own[:FEATURES] for name, own in lists.items() if own},
+            search=_search(found.get("proposal")),
+        )
+    )
+
+
+def _lines(scores: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """A line a score: both values, the change, and whether its interval leaves out no change."""
+    named = [("macro F1", scores["macro_f1"]), ("accuracy", scores["accuracy"])]
+    named += [(f"F1 of {one['class']}", one) for one in scores["per_class"] if "change" in one]
+    for column, by in scores["by"].items():
+        for measure, change in by["changes"].items():
+            if change is not None:
+                same = change["same"]
+                what = measure.replace("_", " ")
+                named.append((f"widest gap in {what} by {column}", change["widest"]))
+                named.append((f"{what} of {same['highest']} minus {same['lowest']}", same))
+    for name, one in named:
+        change = one["change"]
+        yield {
+            "name": name,
+            "before": _value(one["before"]),
+            "after": _value(one["after"]),
+            "change": signed(change["value"], 3),
+            "interval": f"[{signed(change['low'], 3)}, {signed(change['high'], 3)}]",
+            "sure": change["low"] > 0 or change["high"] < 0,
+        }
+
+
+def _value(one: Any) -> str:
+    return f"{one:.3f}" if isinstance(one, float) else f"{one['value']:.3f} [{one['low']:.3f}, {one['high']:.3f}]"
+
+
+def _row(row: Mapping[str, Any]) -> dict[str, str]:
+    """A flipped row, lists of labels as one text."""
+    return {name: value if isinstance(value, str) else ", ".join(value) or "no label" for name, value in row.items()}
+
+
+def _search(proposal: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The steps of a search that have figures on the rows held out."""
+    if proposal is None:
+        return None
+    judged = [step for step in proposal["steps"] if step["held_out"] is not None and step["held_out"]["gap"]]
+    return {
+        "by": proposal["by"],
+        "measure": proposal["gap"].replace("_", " "),
+        "n_searched": proposal["n_searched"],
+        "n_held_out": proposal["n_held_out"],
+        "steps": [
+            step
+            | {
+                "gap": f"{step['held_out']['gap']['widest']['after']:.3f}",
+                "change": signed(step["held_out"]["gap"]["widest"]["change"]["value"], 3),
+                "score": _value(step["held_out"]["macro_f1"]["after"]),
+            }
+            for step in judged
+        ],
+    }

@@ -1,0 +1,52 @@
+"""The page of two classifiers side by side."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from latentprobe.corpus import Target
+from latentprobe.learn.paired import paired_scores
+from latentprobe.report.comparison import comparison_page, edit_page
+
+HOSTILE = "</script><script>alert(1)</script>\u202e<img src=x onerror=alert(1)>"
+
+
+def found(**more: Any) -> dict[str, Any]:
+    target = Target("binary", ("no", HOSTILE), np.arange(80) % 2)
+    after = np.where(np.arange(80) % 5 == 0, 1 - target.y, target.y)
+    columns = {HOSTILE: [f"{HOSTILE}{i % 2}" for i in np.arange(80) // 2]}
+    ids = [f"{HOSTILE}{i}" for i in range(80)]
+    scores = paired_scores(target, target.y, after, np.arange(80), ids=ids, columns=columns, resamples=50)
+    feature = {"feature": 7, "label": HOSTILE, "weight": -0.5}
+    return {
+        "data": HOSTILE,
+        "scores": scores,
+        "first": HOSTILE,
+        "second": "new",
+        "features": {"came": [feature], "went": [], "kept": 3},
+        "dropped": [feature],
+        "refitted_on": HOSTILE,
+        "n_features": {"before": 4, "after": 3},
+    } | more
+
+
+def test_nothing_of_a_stranger_s_text_becomes_markup() -> None:
+    for page in (comparison_page(found()), edit_page(found())):
+        assert page.count("<script") == page.count("</script") == 1 and "<img" not in page
+        assert "\u202e" not in page and "&lt;img src=x" in page
+        assert not re.search(r'(src|href)="(?!data:|#)', page)
+
+
+def test_the_page_has_every_flip_and_every_score() -> None:
+    page = comparison_page(found())
+    assert page.count("<td>wrong</td>") == 16
+    assert "16 flipped (20.0%)" in page and "widest gap in accuracy" in page
+    assert "weight −0.5" in page
+
+
+def test_an_edit_that_was_not_measured_says_so() -> None:
+    page = edit_page(found(scores=None, data=None))
+    assert "labelled rows were not given" in page and "Rows that flipped" not in page
