@@ -50,6 +50,11 @@ MEANING = frozenset({"kind", "target", "metric", "binarize", "difference"})
 
 
 def poisoned(tmp_path: Path, attack: str, kind: str = "binary", *, rows: bool = True) -> Page:
+    return Page(write_poisoned(tmp_path, attack, kind, rows=rows).read_text(encoding="utf-8"))
+
+
+def write_poisoned(tmp_path: Path, attack: str, kind: str = "binary", *, rows: bool = True) -> Path:
+    """The page of a run in which every text that may be a stranger's is an attack."""
     run = write_run(tmp_path / "run", kind=kind)
     change_json(run / "evidence.json", replace_by(lambda e: poison(e, attack, MEANING)))
 
@@ -69,7 +74,7 @@ def poisoned(tmp_path: Path, attack: str, kind: str = "binary", *, rows: bool = 
     change_json(run / "environment.json", replace_by(lambda e: poison_environment(e, attack)))
     (run / "spec.yaml").write_text(f"name: {attack}\n", encoding="utf-8", errors="replace")
     pq.write_table(pa.table({visible(attack): [visible(attack)]}), run / "predictions.parquet")
-    return Page(write_report(run).read_text(encoding="utf-8"))
+    return write_report(run)
 
 
 def poison_environment(environment: dict, attack: str) -> dict:
