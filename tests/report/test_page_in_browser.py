@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def test_the_tab_key_walks_down_the_page_in_reading_order(chromium: Any, pages: 
             names.append(name)
         assert names[0] == "Skip to the outcome"
         below = [top for top, name in zip(tops, names, strict=True) if top > 200]
-        assert len(below) > 10 and all(b > a - 60 for a, b in zip(below, below[1:], strict=False))
+        assert len(below) > 10 and all(b > a - 60 for a, b in pairwise(below))
 
 
 def test_a_phone_shows_the_page_without_scrolling_sideways(chromium: Any, pages: dict[str, Path]) -> None:
