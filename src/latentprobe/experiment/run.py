@@ -20,13 +20,13 @@ from latentprobe.encode.extract import PlannedSource
 from latentprobe.encode.formats import labels as sae_labels
 from latentprobe.encode.sae import SAE
 from latentprobe.experiment.environment import Reporter, Silent, Stopwatch, environment
+from latentprobe.experiment.explained import decisions_table, explained, neuronpedia
 from latentprobe.experiment.features import Plan, make_plan
 from latentprobe.experiment.further import curves, regimes
 from latentprobe.experiment.places import require_folder
 from latentprobe.experiment.representations import representations
 from latentprobe.experiment.results import METRICS, predictions_table, results_of
 from latentprobe.experiment.statistics import statistics_of
-from latentprobe.explain.evidence import class_evidence
 from latentprobe.files import atomic_folder, write_json, write_text
 from latentprobe.learn import Evaluation, Representation, Split, evaluate, split, units_of
 from latentprobe.learn.repeats import trials_of
@@ -37,7 +37,8 @@ __all__ = ["RUN_FILES", "run_experiment"]
 
 #: Every file of a run directory. What else lies there was put there by the user, and a second run keeps it.
 RUN_FILES = (
-    "spec.yaml", "environment.json", "results.json", "evidence.json", "predictions.parquet", "report.html",
+    "spec.yaml", "environment.json", "results.json", "evidence.json", "predictions.parquet", "decisions.parquet",
+    "report.html",
     *(f"bundle/{name}" for name in BUNDLE_FILES),
 )  # fmt: skip
 
@@ -62,7 +63,7 @@ def run_experiment(
 
     Returns:
         ``out``, now holding spec.yaml, environment.json, results.json, evidence.json, predictions.parquet,
-        report.html and bundle/.
+        decisions.parquet, report.html and bundle/.
 
     Raises:
         LatentprobeError: anything wrong with spec, data, model, SAEs or folders, before anything is computed.
@@ -127,8 +128,13 @@ def _write(folder: Path, plan: Plan, parts: Split, evaluation: Evaluation, block
     labels = sae_labels(source.sae.reference)
     write_text(folder / "spec.yaml", yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
     write_json(folder / "results.json", results)
-    write_json(folder / "evidence.json", _evidence(plan, parts, evaluation, source, labels, results["selected"]))
+    features = plan.store.read(source.fingerprint, [results["selected"]["pooling"]])
+    assert isinstance(features, SparseFeatures)
+    told = explained(corpus, parts, evaluation, features, labels, results["selected"])
+    write_json(folder / "evidence.json", told | {"neuronpedia": neuronpedia(source.sae.reference)})
     pq.write_table(predictions_table(corpus, parts, evaluation), folder / "predictions.parquet", compression="zstd")
+    decided = decisions_table(corpus, parts, evaluation, features, labels, results["selected"]["pooling"])
+    pq.write_table(decided, folder / "decisions.parquet", compression="zstd")
     _bundle(plan, parts, evaluation, source, labels, results["selected"]).save(folder / "bundle")
 
 
@@ -142,32 +148,6 @@ def _selected_source(plan: Plan, row: dict[str, Any]) -> PlannedSource:
     ]
     assert len(found) == 1
     return found[0]
-
-
-def _evidence(
-    plan: Plan,
-    parts: Split,
-    evaluation: Evaluation,
-    source: PlannedSource,
-    labels: dict[int, str],
-    row: dict[str, Any],
-) -> dict[str, Any]:
-    """The content of evidence.json: the features of each class of the selected row, on training rows."""
-    assert evaluation.probe is not None
-    features = plan.store.read(source.fingerprint, [row["pooling"]])
-    assert isinstance(features, SparseFeatures)
-    corpus = plan.corpus
-    classes = class_evidence(
-        features,
-        row["pooling"],
-        evaluation.probe,
-        corpus.target,
-        corpus.texts if corpus.images is None else [image.name for image in corpus.images],
-        parts.train,
-        labels,
-        images=corpus.images is not None,
-    )
-    return {key: row[key] for key in ("model", "layer", "sae", "pooling", "binarize")} | {"classes": classes}
 
 
 def _bundle(

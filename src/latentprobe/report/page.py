@@ -16,12 +16,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from latentprobe.files import write_text
-from latentprobe.report import classes, sections, statistics, wording
+from latentprobe.report import classes, rows, sections, statistics, wording
 from latentprobe.report.charts import sign
 from latentprobe.report.run_files import RunFiles, read_run
 from latentprobe.report.visible import shortened, visible
 
 __all__ = ["render_report", "write_report"]
+
+LARGEST = 6 * 2**20
+"""Bytes of a page that a mail or a ticket still takes."""
+BESIDE = 50_000
+"""Bytes for what stands around the test rows: their names of classes, and a few errors as text."""
 
 
 def write_report(run_dir: Path) -> Path:
@@ -44,36 +49,41 @@ def write_report(run_dir: Path) -> Path:
 
 
 def render_report(run: RunFiles) -> str:
-    """The page of a run, as HTML."""
-    style, script = _packaged("report.css"), _packaged("report.js")
-    policy = (
+    """The page of a run, as HTML of at most ``LARGEST`` bytes where the rest leaves room for any test rows."""
+    style, script = _packaged("report.css"), _packaged("report.js") + _packaged("rows.js")
+    parts = {
+        "policy": Markup(_policy(style, script)),
+        "style": Markup(style),
+        "script": Markup(script),
+        "name": run.results["name"],
+        "target": run.results.get("target"),
+        "summary": sections.summary(run.results, run.environment),
+        "features": classes.features(run.evidence, run.results),
+        "table": sections.table(run.results),
+        "layers": sections.layers(run.results),
+        "per_class": classes.per_class(run.results),
+        "measures": classes.measures(run.results),
+        "confusion": classes.confusion(run.results),
+        "differences": sections.differences(run),
+        "certainty": statistics.certainty(run.results),
+        "repeats": statistics.repeats(run.results),
+        "groups": statistics.groups(run.results),
+        "classifiers": statistics.classifiers(run.results),
+        "leakage": statistics.leakage(run.results),
+        "making": sections.making(run),
+    }
+    template = _environment().get_template("report.html.j2")
+    without = template.render(**parts, browser=None)
+    if not run.decisions:
+        return without
+    room = LARGEST - len(without.encode("utf-8")) - BESIDE
+    return template.render(**parts, browser=rows.browser(run.decisions, run.results, room))
+
+
+def _policy(style: str, script: str) -> str:
+    return (
         f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
         "base-uri 'none'; form-action 'none'"
-    )
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            policy=Markup(policy),
-            style=Markup(style),
-            script=Markup(script),
-            name=run.results["name"],
-            target=run.results.get("target"),
-            summary=sections.summary(run.results, run.environment),
-            features=classes.features(run.evidence, run.results),
-            table=sections.table(run.results),
-            layers=sections.layers(run.results),
-            per_class=classes.per_class(run.results),
-            measures=classes.measures(run.results),
-            confusion=classes.confusion(run.results),
-            differences=sections.differences(run),
-            certainty=statistics.certainty(run.results),
-            repeats=statistics.repeats(run.results),
-            groups=statistics.groups(run.results),
-            classifiers=statistics.classifiers(run.results),
-            leakage=statistics.leakage(run.results),
-            making=sections.making(run),
-        )
     )
 
 
@@ -93,6 +103,7 @@ def _environment() -> Environment:
         "counted": wording.counted,
         "short": shortened,
         "lines": _lines,
+        "as_is": Markup,
     }
     environment.globals["sign"] = sign
     return environment

@@ -28,6 +28,8 @@ class RunFiles:
     """The completed spec, as text."""
     predictions: dict[str, list[Any]]
     """Column to values, one a test row."""
+    decisions: list[dict[str, Any]]
+    """Test rows with what was decided and why; empty for a run of an older version."""
 
 
 def read_run(folder: Path) -> RunFiles:
@@ -49,12 +51,14 @@ def read_run(folder: Path) -> RunFiles:
             got=f"{folder / 'results.json'} has no {', '.join(missing)}",
             fix="repeat the run with this version: latentprobe run SPEC.yaml",
         )
+    decisions = folder / "decisions.parquet"
     return RunFiles(
         results,
         _json(folder / "environment.json"),
         _json(folder / "evidence.json"),
         _read(folder / "spec.yaml", lambda path: path.read_text(encoding="utf-8")),
         _read(folder / "predictions.parquet", lambda path: pq.read_table(path).to_pydict()),
+        _read(decisions, lambda path: pq.read_table(path).to_pylist()) if decisions.exists() else [],
     )
 
 
