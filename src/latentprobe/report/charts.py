@@ -14,7 +14,7 @@ from typing import Literal
 
 from markupsafe import Markup, escape
 
-from latentprobe.report.visible import visible
+from latentprobe.visible import visible
 
 __all__ = ["Kind", "Mark", "Scale", "axis", "bar", "scale_for", "sign", "track"]
 

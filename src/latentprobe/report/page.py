@@ -19,7 +19,7 @@ from latentprobe.files import write_text
 from latentprobe.report import classes, rows, sections, statistics, wording
 from latentprobe.report.charts import sign
 from latentprobe.report.run_files import RunFiles, read_run
-from latentprobe.report.visible import shortened, visible
+from latentprobe.visible import shortened, visible
 
 __all__ = ["render_report", "write_report"]
 

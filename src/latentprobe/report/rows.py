@@ -9,9 +9,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from latentprobe.explain.evidence import excerpt
 from latentprobe.report import wording
-from latentprobe.report.visible import places, visible
+from latentprobe.visible import places, visible
 
 __all__ = ["as_data", "browser"]
 
@@ -19,6 +18,8 @@ Section = dict[str, Any]
 
 ON_PAPER = 10
 """Errors that are shown where no script runs."""
+SHORT = 240
+"""Characters of their texts."""
 #: Characters of a text and features a row, from what one would like to what one can bear.
 _SIZES = ((600, 6), (300, 6), (300, 4), (160, 4), (160, 3), (100, 2))
 
@@ -52,12 +53,14 @@ def as_data(value: Any) -> str:
 def _fitting(decisions: Sequence[Section], room: int) -> tuple[str, Sequence[Section]]:
     """The longest form of the rows that fits; where none does, as many rows as fit, errors before others."""
     kept = list(decisions)
-    data = ""
-    for characters, features in _SIZES:
-        data = as_data(_packed(kept, characters, features))
-        if len(data.encode("utf-8")) <= room:
-            return data, kept
-    while kept and len(data.encode("utf-8")) > room:
+    few = kept[:: max(1, len(kept) // 500)]  # enough to see which sizes are out of the question
+    for size in _SIZES:
+        about = len(as_data(_packed(few, *size)).encode("utf-8")) * len(kept) / len(few)
+        if about <= 1.1 * room or size == _SIZES[-1]:
+            data = as_data(_packed(kept, *size))
+            if len(data.encode("utf-8")) <= room:
+                return data, kept
+    while len(data.encode("utf-8")) > room and kept:
         share = 0.95 * room / len(data.encode("utf-8"))
         kept = sorted(kept, key=lambda one: bool(one["right"]))[: int(share * len(kept))]
         data = as_data(_packed(kept, *_SIZES[-1]))
@@ -80,8 +83,7 @@ def _packed_row(one: Section, number: Mapping[str, int], characters: int, featur
     """``[id, true, given, right, towards, score, text, cut, [[feature, contribution, start, end, token], ...]]``."""
     lit = one["features"][:features]
     at = next((part for part in lit if part["start"] >= 0), {"start": 0, "end": 0})
-    shown = excerpt(one["text"], at["start"], at["end"], limit=characters)
-    left, text = at["start"] - shown["start"], shown["text"]
+    left, text = _cut(one["text"], at["start"], characters)
     parts = []
     for part in lit:
         start, end = part["start"] - left, part["end"] - left
@@ -89,7 +91,7 @@ def _packed_row(one: Section, number: Mapping[str, int], characters: int, featur
         where = places(text, (start, end)) if inside else [-1, -1]
         token = "" if inside else visible(part["token"])
         parts.append([part["feature"], round(part["contribution"], 3), *where, token])
-    cut = int(one["cut_before"] or shown["cut_before"]) + 2 * int(one["cut_after"] or shown["cut_after"])
+    before, after = _goes_on(one, left, text)
     return [
         visible(one["id"]),
         [number[name] for name in one["true"]],
@@ -98,23 +100,36 @@ def _packed_row(one: Section, number: Mapping[str, int], characters: int, featur
         number[one["towards"]],
         round(one["score"], 3),
         visible(text),
-        cut,
+        before + 2 * after,
         parts,
     ]
+
+
+def _cut(text: str, start: int, limit: int) -> tuple[int, str]:
+    """At most ``limit`` characters around a place, from where a word begins if there is one; and where they start."""
+    left = max(0, min(start - limit // 2, len(text) - limit))
+    if left:
+        left = next((i for i in range(left, start) if text[i - 1].isspace()), left)
+    return left, text[left : left + limit]
+
+
+def _goes_on(one: Section, left: int, text: str) -> tuple[bool, bool]:
+    """Whether there is more of the row before and after a part of its text."""
+    return one["cut_before"] or left > 0, one["cut_after"] or left + len(text) < len(one["text"])
 
 
 def _on_paper(one: Section) -> Section:
     """An error with the token that spoke most for what was given marked."""
     lit = next((part for part in one["features"] if part["contribution"] > 0 and part["start"] >= 0), None)
     start, end = (lit["start"], lit["end"]) if lit else (0, 0)
-    shown = excerpt(one["text"], start, end)
-    text, start, end = shown["text"], shown["start"], shown["end"]
+    left, text = _cut(one["text"], start, SHORT)
+    before, after = _goes_on(one, left, text)
     return {
-        "before": text[:start],
-        "token": text[start:end],
-        "after": text[end:],
-        "cut_before": one["cut_before"] or shown["cut_before"],
-        "cut_after": one["cut_after"] or shown["cut_after"],
+        "before": text[: start - left],
+        "token": text[start - left : end - left],
+        "after": text[end - left :],
+        "cut_before": before,
+        "cut_after": after,
         "id": one["id"],
         "true": ", ".join(one["true"]) or "none",
         "given": ", ".join(one["predicted"]) or "none",

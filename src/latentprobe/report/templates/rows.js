@@ -162,7 +162,7 @@ function signed(value) {
 }
 
 function bar(share, against) {
-  const name = "http:" + "//www.w3.org/2000/svg";
+  const name = document.querySelector("svg").namespaceURI;
   const make = (tag, settings) => {
     const made = document.createElementNS(name, tag);
     for (const [key, value] of Object.entries(settings)) made.setAttribute(key, value);
