@@ -16,8 +16,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from latentprobe.files import write_text
-from latentprobe.report import classes, rows, sections, statistics, wording
+from latentprobe.report import classes, curves, rows, sections, statistics, wording
 from latentprobe.report.charts import sign
+from latentprobe.report.feature_pages import feature_pages
 from latentprobe.report.run_files import RunFiles, read_run
 from latentprobe.visible import shortened, visible
 
@@ -25,6 +26,7 @@ __all__ = ["render_report", "write_report"]
 
 LARGEST = 6 * 2**20
 """Bytes of a page that a mail or a ticket still takes."""
+_SCRIPTS = ("report.js", "rows.js", "save.js")
 BESIDE = 50_000
 """Bytes for what stands around the test rows: their names of classes, and a few errors as text."""
 
@@ -50,8 +52,11 @@ def write_report(run_dir: Path) -> Path:
 
 def render_report(run: RunFiles) -> str:
     """The page of a run, as HTML of at most ``LARGEST`` bytes where the rest leaves room for any test rows."""
-    style, script = _packaged("report.css"), _packaged("report.js") + _packaged("rows.js")
+    style, script = _packaged("report.css"), "".join(map(_packaged, _SCRIPTS))
+    pages = feature_pages(run.evidence)
     parts = {
+        "feature_pages": pages,
+        "linked": {page["feature"] for page in pages},
         "policy": Markup(_policy(style, script)),
         "style": Markup(style),
         "script": Markup(script),
@@ -65,6 +70,10 @@ def render_report(run: RunFiles) -> str:
         "measures": classes.measures(run.results),
         "confusion": classes.confusion(run.results),
         "differences": sections.differences(run),
+        "choices": curves.choices(run.results),
+        "sparse": curves.sparse(run.results),
+        "regimes": curves.regimes(run.results),
+        "calibration": curves.calibration(run.results, run.predictions),
         "certainty": statistics.certainty(run.results),
         "repeats": statistics.repeats(run.results),
         "groups": statistics.groups(run.results),
