@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from in_browser import FAINT, STUMBLING, opened
+from PIL import Image
 from run_folders import DECIDED, change_json, write_decisions, write_run
 from test_hostile_texts import ATTACKS, write_poisoned
 
@@ -253,3 +256,102 @@ def test_without_a_script_errors_are_there_as_text(chromium: Any, pages: dict[st
     with opened(chromium, pages["binary"], java_script_enabled=False) as seen:
         assert seen.page.locator("#test-rows .paper").is_visible()
         assert not seen.page.locator("#browser").is_visible()
+
+
+def with_everything(folder: Path) -> Path:
+    """A run with charts of every kind and a page a feature."""
+    run = write_run(folder)
+
+    def charts(results: dict) -> None:
+        score = {"inner_macro_f1": 0.8, "macro_f1": 0.7, "low": 0.6, "high": 0.75}
+        best = {"name": "layer 1 max"} | score
+        results["curves"] = {"layer": [{"value": n, "rows": 2, "inner": 0.7, "best": best} for n in (1, 3)]}
+        results["curves"]["k_sparse"] = [
+            {"representation": name, "rule": rule, "k": k, "kind": kind} | score
+            for name, kind in (("layer 1 max", "sae"), ("tfidf words", "baseline"))
+            for rule in ("mean difference", "weight")
+            for k in (1, 16, 64)
+        ]
+        gain = {"value": 0.02, "low": -0.01, "high": 0.05}
+        condition = {"regime": "rows", "n_train": 20, "repeats": 3, "baseline": 0.6, "all": 0.62, "gain": gain}
+        results["regimes"] = {"conditions": [condition | {"level": 20}, condition | {"level": None}], "left_out": []}
+
+    def profiles(evidence: dict) -> None:
+        evidence["neuronpedia"] = "gpt2-small/8-res-jb"
+        named = {f["feature"]: f for one in evidence["classes"] for f in one["features"]}
+        numbers = list(named)
+        evidence["profiles"] = [
+            {
+                "feature": number,
+                "label": named[number]["label"],
+                "weights": {"civil": -0.5, "hostile": 0.5},
+                "rate": 0.2,
+                "histogram": {"class": "hostile", "edges": [0, 1, 2], "inside": [3, 5], "outside": [1, 0]},
+                "neighbours": [{"feature": numbers[i - 1], "label": None, "similarity": 0.5}],
+            }
+            for i, number in enumerate(numbers)
+        ]
+
+    change_json(run / "results.json", charts)
+    change_json(run / "evidence.json", profiles)
+    return write_report(run)
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return with_everything(tmp_path_factory.mktemp("everything") / "run")
+
+
+def test_charts_and_feature_pages_are_for_everybody_too(chromium: Any, everything: Path) -> None:
+    for scheme in ("light", "dark"):
+        with opened(chromium, everything, color_scheme=scheme) as seen:
+            for section in ("choices", "sparse", "regimes", "feature-pages"):
+                assert seen.page.locator(f"#{section}").is_visible()
+            seen.page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+            assert seen.page.evaluate(STUMBLING) == []
+            assert seen.page.evaluate(FAINT) == []
+    with opened(chromium, everything, viewport={"width": 360, "height": 780}) as seen:
+        seen.page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+        assert seen.page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_a_link_to_a_feature_opens_its_page(chromium: Any, everything: Path) -> None:
+    with opened(chromium, everything, reduced_motion="reduce") as seen:
+        link = seen.page.locator("#features h4 a").first
+        target = seen.page.locator(str(link.get_attribute("href")))
+        assert target.get_attribute("open") is None
+        link.click()
+        seen.page.wait_for_function("part => part.open", arg=target.element_handle())
+        assert target.locator("svg.columns title").text_content() == (
+            "on in 8 rows of hostile and 1 others; highest value 2"
+        )
+        number = str(link.get_attribute("href")).removeprefix("#feature-")
+        address = target.get_by_role("link", name="On Neuronpedia").get_attribute("href")
+        assert address == f"https://www.neuronpedia.org/gpt2-small/8-res-jb/{number}"
+
+
+def test_a_name_that_is_none_of_neuronpedia_s_makes_no_link(tmp_path: Path) -> None:
+    page = with_everything(tmp_path / "run")
+    change_json(tmp_path / "run/evidence.json", lambda e: e.update(neuronpedia="javascript:alert(1)//x/y"))
+    write_report(tmp_path / "run")
+    assert "neuronpedia.org" not in page.read_text(encoding="utf-8")
+
+
+def test_a_chart_is_saved_as_a_picture_with_its_letters_and_colours(
+    chromium: Any, everything: Path, tmp_path: Path
+) -> None:
+    with opened(chromium, everything) as seen:
+        for kind in ("svg", "png"):
+            with seen.page.expect_download() as saved:
+                seen.page.get_by_role("button", name=f'Save the chart "sparse" as {kind.upper()}').click()
+            assert saved.value.suggested_filename == f"sparse.{kind}"
+            saved.value.save_as(tmp_path / f"sparse.{kind}")
+        accent = seen.page.evaluate("getComputedStyle(document.querySelector('#sparse .m-selected')).fill")
+        assert seen.errors == []
+    root = ElementTree.parse(tmp_path / "sparse.svg").getroot()
+    letters = [part.text for part in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"mean difference", "weight", "tfidf words", "16"} <= set(letters)
+    assert any(part.get("fill") == accent for part in root.iter("{http://www.w3.org/2000/svg}circle"))
+    image = Image.open(tmp_path / "sparse.png").convert("RGB")
+    colours = {colour for _, colour in image.getcolors(2**20)}
+    assert tuple(map(int, re.findall(r"\d+", accent))) in colours

@@ -85,7 +85,7 @@ if (location.hash) unfold();
 let opened = [];
 window.addEventListener("beforeprint", () => {
   const folded = Array.from(document.querySelectorAll("details:not([open])"));
-  opened = folded.filter((part) => !part.parentElement.classList.contains("many"));
+  opened = folded.filter((part) => !part.parentElement.matches(".many, #feature-list"));
   for (const part of opened) part.open = true;
 });
 window.addEventListener("afterprint", () => {
