@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from io import BytesIO, TextIOWrapper
@@ -23,6 +24,7 @@ from tests.cli.small_world import in_this_process, latentprobe, listing, message
 #: What the design page says of the run directory; there may be more keys, never fewer.
 FILES = {
     "spec.yaml", "environment.json", "results.json", "evidence.json", "faithfulness.json", "predictions.parquet",
+    "decisions.parquet",
     "report.html", "bundle",
     "bundle/probe.json", "bundle/probe.safetensors",
 }  # fmt: skip
@@ -273,6 +275,43 @@ def test_explain_of_an_empty_text_says_that_no_feature_is_on(finished: Finished,
 
 def test_explain_prints_no_control_character_of_a_text(finished: Finished, run: Command) -> None:
     assert "\x1b" not in run(finished.folder, "explain", "out/bundle", "--text", "\x1b[31mred\x07 alert")
+
+
+def test_explain_colours_tokens_on_a_terminal_only(
+    finished: Finished, run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ("explain", "out/bundle", "--text", EXAMPLES[0], "--top", "4")
+    plain = run(finished.folder, *asked)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "160")
+    coloured = run(finished.folder, *asked)
+    assert "\x1b[" not in plain
+    assert "\x1b[1;94m" in coloured.splitlines()[0]  # bold and blue: some token speaks for it
+    bare = re.sub(r"\x1b\[[0-9;]*m", "", coloured)
+    assert [line.split() for line in bare.splitlines()] == [line.split() for line in plain.splitlines()]
+
+
+def test_a_run_is_printed_in_other_formats(finished: Finished, run: Command) -> None:
+    score = f"{results(finished.out)['selected']['macro_f1']:.3f}"
+    before = listing(finished.out)
+    for form in ("markdown", "latex", "csv"):
+        assert score[:4] in run(finished.folder, "report", "out", "--format", form)
+    assert listing(finished.out) == before
+
+
+def test_the_decisions_of_a_run_are_those_of_its_predictions_and_of_its_bundle(finished: Finished) -> None:
+    decided = pq.read_table(finished.out / "decisions.parquet").to_pylist()
+    predictions = pq.read_table(finished.out / "predictions.parquet").to_pydict()
+    assert [one["id"] for one in decided] == predictions["id"]
+    assert [one["true"] for one in decided] == [[name] for name in predictions["true"]]
+    assert [one["predicted"] for one in decided] == [[name] for name in predictions["selected/label"]]
+    classifier = Classifier.load(finished.bundle)
+    for one in decided[:5]:
+        sign = 1 if one["towards"] == classifier.classes[1] else -1
+        for part, told in zip(one["features"], classifier.explain(one["text"], k=6), strict=True):
+            assert part["feature"] == told["feature"]
+            assert part["contribution"] == pytest.approx(sign * told["contribution"], rel=1e-3, abs=1e-5)
+            assert part["token"] == told["tokens"][0]["text"]
 
 
 def test_the_bundled_saes_are_listed_and_shown(run: Command, tmp_path: Path) -> None:

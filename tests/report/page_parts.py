@@ -65,6 +65,15 @@ class Page(HTMLParser):
 
     @property
     def text(self) -> str:
-        """What a reader sees: the body without the script."""
+        """What a reader sees: the body without scripts."""
         body = self.all("body")[0].text
-        return body.replace(self.all("script")[-1].text, "")
+        for script in self.scripts:
+            body = body.replace(script.text, "")
+        for data in self.all("script", type="application/json"):
+            body = body.replace(data.text, "")
+        return body
+
+    @property
+    def scripts(self) -> list[Element]:
+        """Scripts that run; those of data do not."""
+        return [element for element in self.all("script") if "type" not in element.attributes]

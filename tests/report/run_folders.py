@@ -139,6 +139,7 @@ def write_run(folder: Path, *, kind: str = "binary", advantage: float = 0.0, see
     save_json(folder / "environment.json", _environment())
     save_json(folder / "evidence.json", _evidence(make, classes, selected, n_test))
     (folder / "spec.yaml").write_text(SPEC, encoding="utf-8")
+    write_decisions(folder, classes, n_test, seed=seed)
     pq.write_table(_predictions(make, kind, classes, n_test, baseline["name"]), folder / "predictions.parquet")
     return folder
 
@@ -151,6 +152,45 @@ def _predictions(make: random.Random, kind: str, classes: list[str], n_test: int
     if kind == "multilabel":
         columns = {name: values if name == "id" else [[v] for v in values] for name, values in columns.items()}
     return pa.table(columns)
+
+
+def write_decisions(folder: Path, classes: list[str], n: int, *, seed: int = 0) -> None:
+    """decisions.parquet: topics with their features, one row in eight wrong."""
+    make = random.Random(seed)
+    topics = [(number, label, texts) for number, (label, texts) in enumerate(TOPICS.values())]
+    rows = []
+    for i in range(n):
+        number, label, texts = make.choice(topics)
+        text = f"{make.choice(texts)} ({i})"
+        true = make.choice(classes)
+        given = true if i % 8 else classes[(classes.index(true) + 1) % len(classes)]
+        words = text.split(" ")
+        lit = [
+            {
+                "feature": 100 * number + place,
+                "label": label,
+                "contribution": (0.9 - 0.2 * place) * (-1) ** (place == 2),
+                "value": 1.5,
+                "token": word,
+                "start": text.index(word),
+                "end": text.index(word) + len(word),
+            }
+            for place, word in enumerate(words[:4])
+        ]
+        rows.append(
+            {"id": f"row-{i}", "true": [true], "predicted": [given], "right": true == given, "towards": given}
+            | {"score": make.uniform(0.5, 1), "text": text, "cut_before": False, "cut_after": i % 5 == 0}
+            | {"features": lit}
+        )
+    pq.write_table(pa.Table.from_pylist(rows, schema=DECIDED), folder / "decisions.parquet")
+
+
+_LIT = {"feature": pa.int32(), "label": pa.string(), "contribution": pa.float32(), "value": pa.float32()}
+_LIT |= {"token": pa.string(), "start": pa.int32(), "end": pa.int32()}
+_NAMES = pa.list_(pa.string())
+_ROW = {"id": pa.string(), "true": _NAMES, "predicted": _NAMES, "right": pa.bool_(), "towards": pa.string()}
+_ROW |= {"score": pa.float32(), "text": pa.string(), "cut_before": pa.bool_(), "cut_after": pa.bool_()}
+DECIDED = pa.schema(_ROW | {"features": pa.list_(pa.struct(_LIT))})
 
 
 def save_json(path: Path, value: Any) -> None:

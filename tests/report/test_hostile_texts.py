@@ -13,7 +13,7 @@ from page_parts import Page
 from run_folders import change_json, write_run
 
 from latentprobe.report import write_report
-from latentprobe.report.visible import shortened, visible
+from latentprobe.visible import shortened, visible
 
 ATTACKS = [
     "<script>alert(1)</script>",
@@ -50,6 +50,11 @@ MEANING = frozenset({"kind", "target", "metric", "binarize", "difference"})
 
 
 def poisoned(tmp_path: Path, attack: str, kind: str = "binary", *, rows: bool = True) -> Page:
+    return Page(write_poisoned(tmp_path, attack, kind, rows=rows).read_text(encoding="utf-8"))
+
+
+def write_poisoned(tmp_path: Path, attack: str, kind: str = "binary", *, rows: bool = True) -> Path:
+    """The page of a run in which every text that may be a stranger's is an attack."""
     run = write_run(tmp_path / "run", kind=kind)
     change_json(run / "evidence.json", replace_by(lambda e: poison(e, attack, MEANING)))
 
@@ -69,7 +74,10 @@ def poisoned(tmp_path: Path, attack: str, kind: str = "binary", *, rows: bool = 
     change_json(run / "environment.json", replace_by(lambda e: poison_environment(e, attack)))
     (run / "spec.yaml").write_text(f"name: {attack}\n", encoding="utf-8", errors="replace")
     pq.write_table(pa.table({visible(attack): [visible(attack)]}), run / "predictions.parquet")
-    return Page(write_report(run).read_text(encoding="utf-8"))
+    decisions = pq.read_table(run / "decisions.parquet")
+    hostile = pa.Table.from_pylist(poison(decisions.to_pylist(), visible(attack), MEANING), schema=decisions.schema)
+    pq.write_table(hostile, run / "decisions.parquet")
+    return write_report(run)
 
 
 def poison_environment(environment: dict, attack: str) -> dict:
@@ -103,8 +111,9 @@ def test_an_attack_in_every_text_adds_no_element_and_no_attribute(tmp_path: Path
     assert {element.tag for element in page.elements} <= {element.tag for element in clean.elements}
     known = {(element.tag, name) for element in clean.elements for name in element.attributes}
     assert {(element.tag, name) for element in page.elements for name in element.attributes} <= known
-    assert len(page.all("script")) == 1
-    assert page.all("script")[0].text == clean.all("script")[0].text
+    assert len(page.scripts) == 1
+    assert len(page.all("script")) == 2
+    assert page.scripts[0].text == clean.scripts[0].text
     assert page.all("style")[0].text == clean.all("style")[0].text
     assert page.text.count(attack[:20]) > 20
 
@@ -113,7 +122,7 @@ def test_an_attack_in_every_text_adds_no_element_and_no_attribute(tmp_path: Path
 def test_an_attack_in_the_names_of_many_classes_stays_a_text(tmp_path: Path) -> None:
     page = poisoned(tmp_path, ATTACKS[1], kind="multiclass")
     assert page.problems == []
-    assert len(page.all("script")) == 1
+    assert len(page.scripts) == 1
 
 
 @pytest.mark.parametrize(
@@ -130,9 +139,9 @@ def test_every_stranger_s_text_is_isolated(tmp_path: Path) -> None:
     arabic = "\u0645\u0631\u062d\u0628\u0627"
     page = poisoned(tmp_path, arabic, rows=False)
     isolated = sum(element.text.count(arabic) for element in page.all("bdi"))
-    in_the_spec = page.all("pre")[0].text.count(arabic)
+    by_itself = sum(element.text.count(arabic) for element in (page.all("pre")[0], *page.all("option")))
     assert isolated > 50
-    assert page.text.count(arabic) == isolated + in_the_spec
+    assert page.text.count(arabic) == isolated + by_itself
 
 
 def test_visible_replaces_each_kind_by_its_own_sign() -> None:

@@ -1,21 +1,40 @@
-"""``latentprobe report``: the HTML page of a finished run, made again."""
+"""``latentprobe report``: the HTML page of a finished run, made again, or its tables as text."""
 
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
+class Format(StrEnum):
+    """What a run can be shown as."""
+
+    html = "html"
+    markdown = "markdown"
+    latex = "latex"
+    csv = "csv"
+
+
 def report(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A folder that `run` or `transfer` wrote.")],
-    open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    form: Annotated[
+        Format, typer.Option("--format", help="html writes the page; the others go to standard output.")
+    ] = Format.html,
+    open_it: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
-    """Write report.html of a finished run again, and say where it is."""
-    from latentprobe.report import write_report, write_transfer_report
+    """Write report.html of a finished run again, and say where it is; or print the run in another format.
 
+    markdown: outcome, main rows, classes, differences, features. latex: the main rows, for booktabs. csv: all rows.
+    """
+    from latentprobe.report import FORMATS, read_run, write_report, write_transfer_report
+
+    if form is not Format.html:
+        sys.stdout.write(FORMATS[form.value](read_run(run_dir)))
+        return
     path = (write_transfer_report if (run_dir / "transfer.json").is_file() else write_report)(run_dir)
     sys.stdout.write(f"{path}\n")
     if open_it:

@@ -21,13 +21,13 @@ from latentprobe.corpus.texts import checked_texts, rows_listed, texts_of
 from latentprobe.deploy.bundle import Bundle
 from latentprobe.deploy.decisions import (
     Decision,
-    FeatureEvidence,
     decision_on,
     evidence_for,
     explained_class,
     explanation_of,
 )
 from latentprobe.deploy.encoding import EncodedBatch, encode_texts
+from latentprobe.deploy.explanation import Explanation
 from latentprobe.deploy.fitting import fit_bundle
 from latentprobe.encode.backbone import Backbone
 from latentprobe.encode.extract import shared_reader
@@ -203,17 +203,17 @@ class Classifier:
         names = map(str, count()) if ids is None else iter(ids)
         return self._decisions(iter(texts), names, explain, endless=ids is None)
 
-    def explain(self, text: str, k: int = 10) -> list[FeatureEvidence]:
+    def explain(self, text: str, k: int = 10) -> Explanation:
         """The ``k`` features that move the decision on a text most, largest effect first, with the tokens that light
         them.
 
         Contributions are towards the positive class (binary) or the likeliest one; all of them and the intercept sum
-        to the decision value.
+        to the decision value. It is a list; notebooks show it as the text with its tokens marked.
         """
         if not isinstance(text, str):
             raise CorpusError("one text was expected", got=type(text).__name__, fix="explain one text at a time")
         (decision,) = self.decide([text], explain=k)
-        return decision.get("features", [])
+        return Explanation(decision.get("features", []), None if self.reads_images else text)
 
     def _decisions(
         self, texts: Iterator[str], names: Iterator[str], explain: int, *, endless: bool

@@ -20,6 +20,7 @@ from latentprobe.encode.extract import PlannedSource
 from latentprobe.encode.formats import label_table
 from latentprobe.encode.sae import SAE
 from latentprobe.experiment.environment import Reporter, Silent, Stopwatch, environment
+from latentprobe.experiment.explained import decisions_table, neuronpedia, profiles_of
 from latentprobe.experiment.explanations import evidence_of, summary_of, tested
 from latentprobe.experiment.features import Plan, make_plan
 from latentprobe.experiment.further import curves, regimes
@@ -32,12 +33,14 @@ from latentprobe.files import atomic_folder, write_json, write_text
 from latentprobe.learn import Evaluation, Representation, Split, evaluate, split, units_of
 from latentprobe.learn.repeats import trials_of
 from latentprobe.report import write_report
+from latentprobe.store import SparseFeatures
 
 __all__ = ["RUN_FILES", "run_experiment"]
 
 #: Every file of a run directory. What else lies there was put there by the user, and a second run keeps it.
 RUN_FILES = (
     "spec.yaml", "environment.json", "results.json", "evidence.json", "faithfulness.json", "predictions.parquet",
+    "decisions.parquet",
     "report.html",
     *(f"bundle/{name}" for name in BUNDLE_FILES),
 )  # fmt: skip
@@ -63,7 +66,7 @@ def run_experiment(
 
     Returns:
         ``out``, now holding spec.yaml, environment.json, results.json, evidence.json, faithfulness.json (where
-        the spec asks for it), predictions.parquet, report.html and bundle/.
+        the spec asks for it), predictions.parquet, decisions.parquet, report.html and bundle/.
 
     Raises:
         LatentprobeError: anything wrong with spec, data, model, SAEs or folders, before anything is computed.
@@ -145,7 +148,15 @@ def _write(
     write_json(folder / "results.json", results)
     table = label_table(row["sae"])
     evidence = evidence_of(plan, parts, evaluation, source, table.labels, row)
-    write_json(folder / "evidence.json", evidence | with_scores(evidence["classes"], table))
+    features = plan.store.read(source.fingerprint, [row["pooling"]])
+    assert isinstance(features, SparseFeatures)
+    shown = {
+        "profiles": profiles_of(evidence["classes"], corpus, parts, evaluation, features, table.labels, row),
+        "neuronpedia": neuronpedia(row["sae"]),
+    }
+    write_json(folder / "evidence.json", evidence | with_scores(evidence["classes"], table) | shown)
+    decided = decisions_table(corpus, parts, evaluation, features, table.labels, row["pooling"])
+    pq.write_table(decided, folder / "decisions.parquet", compression="zstd")
     pq.write_table(predictions_table(corpus, parts, evaluation), folder / "predictions.parquet", compression="zstd")
     bundle.save(folder / "bundle")
 

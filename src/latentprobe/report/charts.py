@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from markupsafe import Markup, escape
 
-from latentprobe.report.visible import visible
+from latentprobe.visible import visible
 
-__all__ = ["Kind", "Mark", "Scale", "axis", "bar", "scale_for", "sign", "track"]
+__all__ = ["Kind", "Mark", "Point", "Scale", "Series", "axis", "bar", "columns", "plot", "scale_for", "sign", "track"]
 
 Kind = Literal["selected", "baseline", "test", "inner", "faint"]
 
@@ -54,6 +55,27 @@ class Mark:
     kind: Kind
     low: float | None = None
     high: float | None = None
+
+
+@dataclass(frozen=True)
+class Point:
+    """A value at a place between the first tick (0) and the last of a plot, with its interval where it has one."""
+
+    x: float
+    y: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points of a plot, joined by a line."""
+
+    points: Sequence[Point]
+    kind: Kind | None
+    """What marks each point; None for a line without marks."""
+    name: str
+    """Class names of the line in the style sheet."""
 
 
 def scale_for(values: Iterable[float | None], *, least: float = 0.1, bounds: tuple[float, float] = (0, 1)) -> Scale:
@@ -113,6 +135,57 @@ def axis(scale: Scale, *, decimals: int = 2, signed: bool = False) -> Markup:
         text = Markup('<text x="{}" y="14" text-anchor="{}">{}</text>')
         parts.append(text.format(scale.at(tick), anchor, number.replace("-", "−")))
     return Markup('<svg class="axis" aria-hidden="true">{}</svg>').format(Markup("").join(parts))
+
+
+def plot(ticks: Sequence[str], scale: Scale, series: Sequence[Series], *, title: str) -> Markup:
+    """Lines over evenly spaced ticks; ``scale`` is upright, its numbers stand on their grid lines."""
+    parts = []
+    for tick in scale.ticks:
+        parts.append(Markup('<line class="grid" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(_height(scale, tick)))
+        parts.append(Markup('<text x="0" y="{}" dy="-4">{:g}</text>').format(_height(scale, tick), tick))
+    for i, tick_name in enumerate(ticks):
+        text = Markup('<text x="{}" y="100%" dy="18" text-anchor="middle">{}</text>')
+        parts.append(text.format(_across(i, ticks), visible(tick_name)))
+    for one in series:
+        parts += _joined(one, ticks, scale)
+    return _picture("plot", title, parts)
+
+
+def _joined(series: Series, ticks: Sequence[str], scale: Scale) -> list[Markup]:
+    places = [(_across(point.x, ticks), _height(scale, point.y), point) for point in series.points]
+    segment = Markup('<line class="{}" x1="{}" y1="{}" x2="{}" y2="{}"/>')
+    parts = [segment.format(series.name, *a[:2], *b[:2]) for a, b in pairwise(places)]
+    if series.kind is None:
+        return parts
+    for x, _, point in places:
+        if point.low is not None and point.high is not None:
+            whisker = Markup('<line class="whisker w-{0}" x1="{1}" x2="{1}" y1="{2}" y2="{3}"/>')
+            parts.append(whisker.format(series.kind, x, _height(scale, point.low), _height(scale, point.high)))
+    mark = Markup('<svg x="{}" y="{}" class="place">{}</svg>')
+    return parts + [mark.format(x, y, _SHAPES[series.kind]) for x, y, _ in places]
+
+
+def _across(x: float, ticks: Sequence[str]) -> str:
+    """Ticks stand in the middle of equal parts of the width."""
+    return f"{100 * (x + 0.5) / len(ticks):.2f}%"
+
+
+def _height(scale: Scale, value: float) -> str:
+    share = (value - scale.low) / (scale.high - scale.low)
+    return f"{100 * (1 - min(1.0, max(0.0, share))):.2f}%"
+
+
+def columns(inside: Sequence[int], outside: Sequence[int], *, title: str) -> Markup:
+    """A histogram of two parts, one on the other, each column as high as its share of the highest."""
+    most = max((a + b for a, b in zip(inside, outside, strict=True)), default=0) or 1
+    wide = 100 / max(1, len(inside))
+    parts = []
+    for i, (own, other) in enumerate(zip(inside, outside, strict=True)):
+        for name, count, below in (("b-here", own, 0), ("b-other", other, own)):
+            rect = Markup('<rect class="{}" x="{:.2f}%" width="{:.2f}%" y="{:.2f}%" height="{:.2f}%"/>')
+            top = 100 * (1 - (below + count) / most)
+            parts += [rect.format(name, wide * i + 0.4, wide - 0.8, top, 100 * count / most)] * (count > 0)
+    return _picture("columns", title, parts)
 
 
 def bar(share: float, *, title: str, kind: str = "bar") -> Markup:

@@ -10,7 +10,7 @@ from typing import Any
 from latentprobe.report import wording
 from latentprobe.report.charts import bar
 
-__all__ = ["confusion", "features", "measures", "per_class"]
+__all__ = ["confusion", "example", "features", "measures", "per_class"]
 
 Section = dict[str, Any]
 
@@ -78,7 +78,7 @@ def _features(one: Section, most: int, texts: int, *, multiclass: bool) -> list[
                 title=f"adds {wording.signed(feature['mean_contribution'], 2)} to the score on average",
             ),
             **_rates(feature, one["class"], multiclass=multiclass),
-            "examples": [_example(example, one["class"]) for example in feature["examples"][:texts]],
+            "examples": [example(text, one["class"]) for text in feature["examples"][:texts]],
         }
         for feature in shown
     ]
@@ -102,20 +102,20 @@ def _rates(feature: Section, name: str, *, multiclass: bool) -> Section:
     }
 
 
-def _example(example: Section, name: str) -> Section:
+def example(one: Section, name: str) -> Section:
     """An example cut in three at its token, before anything in it is replaced, so that the cut stays in place."""
-    text, start, end = example["text"], example["start"], example["end"]
+    text, start, end = one["text"], one["start"], one["end"]
     return {
         "before": text[:start],
         "token": text[start:end],
         "after": text[end:],
-        "cut_before": example.get("cut_before", False),
-        "cut_after": example.get("cut_after", False),
-        "value": wording.number(example["value"], 2),
-        "typical": example.get("typical", False),
-        "true": example["true"],
-        "elsewhere": not example.get("own", example["true"] == name),
-        "id": example["id"],
+        "cut_before": one.get("cut_before", False),
+        "cut_after": one.get("cut_after", False),
+        "value": wording.number(one["value"], 2),
+        "typical": one.get("typical", False),
+        "true": one["true"],
+        "elsewhere": not one.get("own", one["true"] == name),
+        "id": one["id"],
     }
 
 

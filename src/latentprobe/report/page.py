@@ -16,12 +16,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from latentprobe.files import write_text
-from latentprobe.report import classes, sections, statistics, transfer, wording
+from latentprobe.report import classes, curves, rows, sections, statistics, transfer, wording
 from latentprobe.report.charts import sign
+from latentprobe.report.feature_pages import feature_pages
 from latentprobe.report.run_files import RunFiles, read_run, read_transfer
-from latentprobe.report.visible import shortened, visible
+from latentprobe.visible import shortened, visible
 
 __all__ = ["render_report", "render_transfer_report", "write_report", "write_transfer_report"]
+
+LARGEST = 6 * 2**20
+"""Bytes of a page that a mail or a ticket still takes."""
+_SCRIPTS = ("report.js", "rows.js", "save.js")
+BESIDE = 50_000
+"""Bytes for what stands around the test rows: their names of classes, and a few errors as text."""
 
 
 def write_report(run_dir: Path) -> Path:
@@ -52,50 +59,70 @@ def write_transfer_report(folder: Path) -> Path:
 
 
 def render_report(run: RunFiles) -> str:
-    """The page of a run, as HTML."""
-    return _rendered(
-        "report.html.j2",
-        name=run.results["name"],
-        target=run.results.get("target"),
-        summary=sections.summary(run.results, run.environment),
-        features=classes.features(run.evidence, run.results),
-        table=sections.table(run.results),
-        layers=sections.layers(run.results),
-        per_class=classes.per_class(run.results),
-        measures=classes.measures(run.results),
-        confusion=classes.confusion(run.results),
-        differences=sections.differences(run),
-        certainty=statistics.certainty(run.results),
-        repeats=statistics.repeats(run.results),
-        groups=statistics.groups(run.results),
-        classifiers=statistics.classifiers(run.results),
-        leakage=statistics.leakage(run.results),
-        making=sections.making(run),
-    )
+    """The page of a run, as HTML of at most ``LARGEST`` bytes where the rest leaves room for any test rows."""
+    style, script = _packaged("report.css"), "".join(map(_packaged, _SCRIPTS))
+    pages = feature_pages(run.evidence)
+    parts = {
+        "feature_pages": pages,
+        "linked": {page["feature"] for page in pages},
+        "policy": Markup(_policy(style, script)),
+        "style": Markup(style),
+        "script": Markup(script),
+        "name": run.results["name"],
+        "target": run.results.get("target"),
+        "summary": sections.summary(run.results, run.environment),
+        "features": classes.features(run.evidence, run.results),
+        "table": sections.table(run.results),
+        "layers": sections.layers(run.results),
+        "per_class": classes.per_class(run.results),
+        "measures": classes.measures(run.results),
+        "confusion": classes.confusion(run.results),
+        "differences": sections.differences(run),
+        "choices": curves.choices(run.results),
+        "sparse": curves.sparse(run.results),
+        "regimes": curves.regimes(run.results),
+        "calibration": curves.calibration(run.results, run.predictions),
+        "certainty": statistics.certainty(run.results),
+        "repeats": statistics.repeats(run.results),
+        "groups": statistics.groups(run.results),
+        "classifiers": statistics.classifiers(run.results),
+        "leakage": statistics.leakage(run.results),
+        "making": sections.making(run),
+    }
+    template = _environment().get_template("report.html.j2")
+    without = template.render(**parts, browser=None)
+    if not run.decisions:
+        return without
+    room = LARGEST - len(without.encode("utf-8")) - BESIDE
+    return template.render(**parts, browser=rows.browser(run.decisions, run.results, room))
 
 
 def render_transfer_report(run: RunFiles) -> str:
     """The page of a transfer, as HTML."""
-    return _rendered(
-        "transfer.html.j2",
-        name=run.results["name"],
-        summary=transfer.summary(run.results, run.environment),
-        matrices=transfer.matrices(run.results),
-        choices=transfer.choices(run.results),
-        overlap=transfer.overlap(run.results),
-        rows=transfer.representations(run.results),
-        making=sections.making(run),
+    style, script = _packaged("report.css"), _packaged("report.js")
+    return (
+        _environment()
+        .get_template("transfer.html.j2")
+        .render(
+            policy=Markup(_policy(style, script)),
+            style=Markup(style),
+            script=Markup(script),
+            name=run.results["name"],
+            summary=transfer.summary(run.results, run.environment),
+            matrices=transfer.matrices(run.results),
+            choices=transfer.choices(run.results),
+            overlap=transfer.overlap(run.results),
+            rows=transfer.representations(run.results),
+            making=sections.making(run),
+        )
     )
 
 
-def _rendered(template: str, **parts: Any) -> str:
-    style, script = _packaged("report.css"), _packaged("report.js")
-    policy = (
+def _policy(style: str, script: str) -> str:
+    return (
         f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
-    page = _environment().get_template(template)
-    return page.render(policy=Markup(policy), style=Markup(style), script=Markup(script), **parts)
 
 
 def _environment() -> Environment:
@@ -114,6 +141,7 @@ def _environment() -> Environment:
         "counted": wording.counted,
         "short": shortened,
         "lines": _lines,
+        "as_is": Markup,
     }
     environment.globals["sign"] = sign
     return environment

@@ -31,6 +31,8 @@ class RunFiles:
     """The completed spec, as text."""
     predictions: dict[str, list[Any]]
     """Column to values, one a test row."""
+    decisions: list[dict[str, Any]]
+    """Test rows with what was decided and why; empty for a run of an older version."""
 
 
 def read_run(folder: Path) -> RunFiles:
@@ -72,12 +74,14 @@ def _results(folder: Path, name: str, required: Sequence[str], *, verb: str) -> 
 
 
 def _files(folder: Path, results: dict[str, Any], *, evidence: dict[str, Any]) -> RunFiles:
+    decisions = folder / "decisions.parquet"
     return RunFiles(
         results,
         _json(folder / "environment.json"),
         evidence,
         _read(folder / "spec.yaml", lambda path: path.read_text(encoding="utf-8")),
         _read(folder / "predictions.parquet", lambda path: pq.read_table(path).to_pydict()),
+        _read(decisions, lambda path: pq.read_table(path).to_pylist()) if decisions.exists() else [],
     )
 
 

@@ -16,7 +16,7 @@ from latentprobe.report.charts import Kind, Mark, Scale, axis, bar, scale_for, t
 from latentprobe.report.run_files import RunFiles
 from latentprobe.report.wording import Row
 
-__all__ = ["differences", "layers", "making", "summary", "table"]
+__all__ = ["contenders", "differences", "layers", "making", "summary", "table"]
 
 Section = dict[str, Any]
 
@@ -45,7 +45,7 @@ _FAMILIES = {
 
 def summary(results: Section, environment: Section) -> Section:
     """The first screen: outcome, what weakens it, a few facts, and the chosen row beside each kind of baseline."""
-    rows = _contenders(results)
+    rows = contenders(results)
     scale = _scale(rows)
     how = wording.verdict(results["difference"])
     return {
@@ -67,7 +67,7 @@ def summary(results: Section, environment: Section) -> Section:
     }
 
 
-def _contenders(results: Section) -> list[Row]:
+def contenders(results: Section) -> list[Row]:
     """The chosen row, then the one of each kind of baseline that inner folds prefer, best first."""
     kinds: dict[str, list[Row]] = {}
     for row in results["rows"]:

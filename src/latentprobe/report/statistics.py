@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from latentprobe.report import wording
-from latentprobe.report.visible import shortened
+from latentprobe.visible import shortened
 
 __all__ = ["certainty", "classifiers", "groups", "leakage", "repeats"]
 

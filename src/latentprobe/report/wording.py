@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from latentprobe.report.visible import shortened
+from latentprobe.visible import shortened
 
 __all__ = [
     "Row",

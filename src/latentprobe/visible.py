@@ -6,8 +6,9 @@ Escaping for HTML is not done here; the template engine does it to everything. K
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-__all__ = ["shortened", "visible"]
+__all__ = ["places", "shortened", "visible"]
 
 # Control characters, soft hyphen, zero-width space and joiners of words, every mark that turns the direction of
 # reading, line separators, tag characters (text that only machines read) and halves of surrogate pairs. The joiners
@@ -36,6 +37,15 @@ def _sign(match: re.Match[str]) -> str:
     if code < 0x20:
         return chr(0x2400 + code)
     return "\N{REPLACEMENT CHARACTER}" if 0xD800 <= code <= 0xDFFF else f"⟨U+{code:04X}⟩"
+
+
+def places(text: str, positions: Iterable[int]) -> list[int]:
+    """Where positions in a text are once it is made visible, counted as JavaScript counts (UTF-16 code units).
+
+    >>> places("\\u202e🙈 no", [2, 5])
+    [10, 13]
+    """
+    return [len(visible(text[:position]).encode("utf-16-le")) // 2 for position in positions]
 
 
 def shortened(text: str, limit: int) -> str:
