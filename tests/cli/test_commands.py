@@ -28,6 +28,7 @@ FILES = {
     "report.html", "bundle",
     "bundle/probe.json", "bundle/probe.safetensors",
 }  # fmt: skip
+PROGRESS = ("extract minilm: ", "compare: ", "test explanations: ")
 RESULTS = {"name", "metric", "n_train", "n_test", "classes", "selected", "best_baseline", "difference", "rows"}
 ROW = {
     "kind", "name", "model", "layer", "sae", "width", "tokens", "pooling", "binarize", "selection", "C", "macro_f1",
@@ -141,7 +142,7 @@ def test_results_go_to_stdout_and_quiet_lines_to_stderr(finished: Finished) -> N
     assert finished.said.stdout == (finished.out / "results.json").read_text(encoding="utf-8")
     assert finished.said.stderr.splitlines() == [
         "minilm on cpu in float32, 256 tokens a window",
-        *(line for line in finished.said.stderr.splitlines() if line.startswith(("extract minilm: ", "compare: "))),
+        *(line for line in finished.said.stderr.splitlines() if line.startswith(PROGRESS)),
     ]
 
 
