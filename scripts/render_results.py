@@ -260,28 +260,25 @@ def labels_block(measured: dict[str, Any]) -> str:
         f"The labels of the bundled SAEs, on {texts:,} held-out texts ({measured['tokens']:,} tokens of "
         f"{', '.join(measured['texts'])}), none of which an SAE was trained on or a label made from:",
         "",
-        "| SAE | labels scored | better than chance | of another latent | score, quartiles | strong places: better | "
-        "strong places: score | precision | recall |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| SAE | labels scored | better than chance | of another latent | score, quartiles | above 0.7 | precision | "
+        "recall |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, row in measured["saes"].items():
-        quartiles, strong = (
-            f"{low:.2f}, {middle:.2f}, {high:.2f}"
-            for low, middle, high in (row["score_quartiles"], row["strong"]["score_quartiles"])
-        )
+        low, middle, high = row["score_quartiles"]
         lines.append(
             f"| {name} | {row['scored']:,} of {row['labels']:,} | {row['share_better']:.1%} | "
-            f"{row['share_better_of_another']:.1%} | {quartiles} | {row['strong']['share_better']:.1%} | {strong} | "
-            f"{row['median_precision']:.2f} | {row['median_recall']:.2f} |"
+            f"{row['share_better_of_another']:.1%} | {low:.2f}, {middle:.2f}, {high:.2f} | "
+            f"{row['share_above_0.7']:.1%} | {row['median_precision']:.2f} | {row['median_recall']:.2f} |"
         )
     return "\n".join(
         [
             *lines,
             "",
             "Of another latent: the same with each label given to a latent drawn by chance, to check the measure.",
-            "Strong places: those where the latent is on by at least half of its greatest value. Precision: of the",
-            "words that a label names, how many have the latent; recall: of the words that have it, how many the label",
-            "names; both are medians.",
+            "Precision: of the words that a label names, how many have the latent; recall: of the words that have it,",
+            "how many the label names; both are medians. Not scored: labels without a word, and latents that are on in",
+            "fewer than ten of the texts.",
             "",
         ]
     )

@@ -24,44 +24,34 @@ from latentprobe.store.token_activations import TokenActivations
 from minilm_sae_folder import encode
 from minilm_states import CACHE, cached
 
-# A latent is strongly on from this share of its greatest value on these texts: labels say where it fires most.
-STRONG = 0.5
 # Every third text is plenty: a hundred places of each latent are drawn from them.
 EVERY = 3
 
 
-def summary(
-    labels: dict[int, str],
-    scores: dict[int, LabelScore],
-    others: dict[int, LabelScore],
-    strong: dict[int, LabelScore],
-) -> dict[str, Any]:
-    """The row of one SAE: how many labels, how good, how good those of other latents, how good at strong places."""
+def says_something(label: str) -> bool:
+    """Tell whether a label names a word at all; "mixed" and "never seen on" do not, and are not scored."""
+    rule = rule_of(label)
+    return rule is not None and not rule.silent
+
+
+def summary(labels: dict[int, str], scores: dict[int, LabelScore], others: dict[int, LabelScore]) -> dict[str, Any]:
+    """The row of one SAE: how many labels, how good, and how good those of other latents."""
     values = np.array([score.score for score in scores.values()])
     recall = [score.recall for score in scores.values() if score.recall is not None]
     precision = [score.precision for score in scores.values() if score.precision is not None]
     own = better_than_chance(scores)
     return {
         "labels": len(labels),
-        "no_rule": sum(rule_of(label) is None for label in labels.values()),
+        "say_nothing": sum(not says_something(label) for label in labels.values()),
         "scored": len(scores),
         "better": len(own),
         "share_better": round(len(own) / len(scores), 4),
         "share_better_of_another": round(len(better_than_chance(others)) / len(others), 4),
-        "score_quartiles": _quartiles(scores),
-        "strong": {
-            "scored": len(strong),
-            "share_better": round(len(better_than_chance(strong)) / len(strong), 4),
-            "score_quartiles": _quartiles(strong),
-        },
+        "score_quartiles": [round(float(q), 3) for q in np.quantile(values, (0.25, 0.5, 0.75))],
         "share_above_0.7": round(float((values >= 0.7).mean()), 4),
         "median_recall": round(float(np.median(recall)), 3),
         "median_precision": round(float(np.median(precision)), 3),
     }
-
-
-def _quartiles(scores: dict[int, LabelScore]) -> list[float]:
-    return [round(float(q), 3) for q in np.quantile([score.score for score in scores.values()], (0.25, 0.5, 0.75))]
 
 
 def main() -> None:
@@ -94,10 +84,13 @@ def main() -> None:
         file = folder / "labels.jsonl"
         lines = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
         labels = {line["feature"]: line["label"] for line in lines}
-        scores = score_labels(texts, own, labels)
         shuffled = np.random.default_rng(0).permutation(list(labels))
-        others = score_labels(texts, own, {j: labels[int(k)] for j, k in zip(labels, shuffled, strict=True)})
-        results["saes"][folder.name] = summary(labels, scores, others, score_labels(texts, own, labels, least=STRONG))
+        of_another = {j: labels[int(k)] for j, k in zip(labels, shuffled, strict=True)}
+        scores, others = (
+            score_labels(texts, own, {j: label for j, label in said.items() if says_something(label)})
+            for said in (labels, of_another)
+        )
+        results["saes"][folder.name] = summary(labels, scores, others)
         print(folder.name, results["saes"][folder.name], flush=True)
         for line in lines:
             score = scores.get(line["feature"])

@@ -189,15 +189,6 @@ def test_true_labels_score_well_and_those_of_another_feature_do_not() -> None:
     assert better_than_chance(right) == {0, 1, 2} and better_than_chance(wrong) == set() == better_than_chance({})
 
 
-def test_where_a_feature_is_weakly_on_may_count_as_neither() -> None:
-    texts = sentences(200, ["refund"], ["money"])
-    weak: Fires = lambda words, place: 2.0 * (words[place] == "refund") + 0.5 * (words[place] == "money")  # noqa: E731
-    strings, tokens = world(texts, weak)
-    everywhere = score_labels(strings, tokens, {0: '"refund"'})[0]
-    strong = score_labels(strings, tokens, {0: '"refund"'}, least=0.5)[0]
-    assert everywhere.recall == pytest.approx(0.5, abs=0.05) and strong.recall == strong.score == 1
-
-
 def test_a_feature_that_is_seldom_on_is_not_scored_nor_a_phrase_without_a_judge() -> None:
     strings, tokens = world(sentences(24, ["refund"]), on("refund"), on("cat"))
     assert score_labels(strings, tokens, {0: '"refund"', 1: "animals"}) == {}

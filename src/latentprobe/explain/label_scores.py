@@ -65,7 +65,6 @@ def score_labels(
     labels: Mapping[int, str],
     *,
     judge: Judge | None = None,
-    least: float = 0.0,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[int, LabelScore]:
@@ -76,8 +75,6 @@ def score_labels(
         tokens: every feature on every token of them.
         labels: feature -> label.
         judge: of labels that are no rule; without one they are not scored.
-        least: where a feature is on by less than this share of its greatest value counts as neither. Default: all
-            places count, weak ones too.
         seed: of the places drawn.
         progress: called with labels done and labels in all.
 
@@ -88,10 +85,8 @@ def score_labels(
     named_by = _Reader(words)
     scored = {}
     for done, (feature, label) in enumerate(labels.items(), start=1):
-        column, values = tokens.column(feature)
-        anywhere = np.unique(words.of_token[column])
-        fires = np.unique(words.of_token[column[values >= least * values.max(initial=0)]])
-        here, elsewhere = _places(fires, anywhere, words, np.random.default_rng([seed, feature]))
+        fires = np.unique(words.of_token[tokens.column(feature)[0]])
+        here, elsewhere = _places(fires, words, np.random.default_rng([seed, feature]))
         rule = rule_of(label)
         if len(here) >= LEAST and len(elsewhere) >= LEAST:
             if rule is not None:
@@ -178,11 +173,11 @@ def _delong(here: NDArray[np.float64], elsewhere: NDArray[np.float64]) -> tuple[
     return float(above.mean()), float(above.var(ddof=1) / m + below.var(ddof=1) / n)
 
 
-def _places(fires: Ints, anywhere: Ints, words: Words, random: np.random.Generator) -> tuple[Ints, Ints]:
-    """Some of the words where a feature fires, and as many where it does not at all, each from another text."""
+def _places(fires: Ints, words: Words, random: np.random.Generator) -> tuple[Ints, Ints]:
+    """Some of the words where a feature fires, and as many where it does not, each from another text."""
     here = _one_a_text(random.permutation(fires), words)[:PLACES]
     drawn = random.integers(len(words.kind), size=20 * PLACES)
-    elsewhere = _one_a_text(drawn[~np.isin(drawn, anywhere)], words)[: len(here)]
+    elsewhere = _one_a_text(drawn[~np.isin(drawn, fires)], words)[: len(here)]
     return here[: len(elsewhere)], elsewhere
 
 
