@@ -46,29 +46,66 @@ figure that is shown with an interval comes from the other half. Two guards:
 and lists the features that came and went.
 """
 
+#: Each case, in the order in which they were tried: what it is called, and what is said of it.
 SAID = {
-    "davidson": """## A gap that closes: dialect on Davidson
-
-Tweets that are offensive or hateful against those that are neither. Classifiers of such data flag harmless tweets in
-African American English more often than others (Davidson and others 2019, arXiv 1905.12516; Sap and others 2019). The
-column tells whether a tweet has one of some thirty spellings and words of that dialect (`scripts/run_edit.py`, slurs
-left out): a proxy of the writing, not of the writer. The gap is in the false positive rate.
+    "hatecheck_five": (
+        "five languages",
+        """Multilingual HateCheck: hateful sentences in five languages, read by an English model; the gap is in recall.
+Templates, not sentences, are what is drawn and resampled, and there are only some hundred of them in each half.
 """,
-    "multilingual_hatecheck": """## A gap that does not: languages on Multilingual HateCheck
-
-Hateful sentences in five languages, read by an English model; the gap is in recall. Templates, not sentences, are what
-is drawn and resampled, and there are only some hundred of them in each half.
+    ),
+    "davidson": (
+        "dialect",
+        """Davidson: tweets that are offensive or hateful against those that are neither. Classifiers of such data flag
+harmless tweets in African American English more often than others (Davidson and others 2019, arXiv 1905.12516). The
+column tells whether a tweet has one of some thirty spellings and words of that dialect (`scripts/run_edit.py`): a proxy
+of the writing, not of the writer. Slurs are left out of the list. The gap is in the false positive rate.
 """,
+    ),
+    "davidson_address": (
+        "dialect, word of address",
+        """The same tweets and the same gap; the list of words also has the word of address that is a slur elsewhere.
+""",
+    ),
+    "hatecheck_ten": (
+        "ten languages",
+        """The first case again with all ten languages of Multilingual HateCheck.
+""",
+    ),
 }
+
+TRIED = """## Four gaps
+
+All that were tried on these splits, in the order in which they were. A gap counts as closed where the interval of its
+change on the rows held out lies below none. While the search was being written, two of them had closed on one other
+random split of the same data: dialect with the word of address, .168 to .083 [-.149, -.032] for .008 of macro F1, and
+recall over ten languages, .194 to .075 [-.206, -.005] for none (200 resamples; steps picked by eye out of twenty).
+A gap that one half of the rows shows may hardly be there in the other: look at the rows held out before you trust an
+edit, and at more than one split.
+"""
 
 
 def edit_page(results: Mapping[str, Any]) -> str:
-    """The page: what the commands do, then each case with its figures."""
-    return "\n".join([WRITTEN + INTRO, *(_case(SAID[name], results[name]) for name in SAID if name in results)])
+    """The page: what the commands do, all cases in one table, then each with its figures."""
+    there = {name: results[name] for name in SAID if name in results}
+    rows = [_row(SAID[name][0], found) for name, found in there.items()]
+    heads = ["", "gap in", "before", "after", "change", "change of macro F1", "dropped", "closed"]
+    return "\n".join([WRITTEN + INTRO, TRIED, table(heads, rows), *(_case(name, there[name]) for name in there)])
 
 
-def _case(said: str, found: Mapping[str, Any]) -> str:
+def _row(name: str, found: Mapping[str, Any]) -> list[str]:
+    """A case in a line."""
+    measure = found["proposal"]["gap"]
+    gap = found["scores"]["by"][found["proposal"]["by"]]["changes"][measure]["widest"]
+    closed = "yes" if gap["change"]["high"] < 0 else "no"
+    figures = [*_values(gap), _change(found["scores"]["macro_f1"]), str(len(found["dropped"])), closed]
+    return [name, measure.replace("_", " "), *figures]
+
+
+def _case(name: str, found: Mapping[str, Any]) -> str:
     """One case: who was fitted on what, the steps, and what became of groups and rows."""
+    title, about = SAID[name]
+    said = f"## {title.capitalize()}\n\n{about}"
     search, scores = found["proposal"], found["scores"]
     fitted = (
         f"Fitted on {found['fitted']['rows']:,} rows (macro F1 {found['fitted']['macro_f1']:.3f} out of fold), "
