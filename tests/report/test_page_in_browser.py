@@ -15,7 +15,7 @@ import pytest
 from in_browser import FAINT, STUMBLING, opened
 from PIL import Image
 from run_folders import DECIDED, change_json, write_decisions, write_run
-from test_hostile_texts import ATTACKS, write_poisoned
+from test_hostile_texts import ATTACKS, MEANING, poison, replace_by, write_poisoned
 
 from latentprobe.report import write_report
 
@@ -355,3 +355,21 @@ def test_a_chart_is_saved_as_a_picture_with_its_letters_and_colours(
     image = Image.open(tmp_path / "sparse.png").convert("RGB")
     colours = {colour for _, colour in image.getcolors(2**20)}
     assert tuple(map(int, re.findall(r"\d+", accent))) in colours
+
+
+def test_an_attack_in_charts_and_feature_pages_runs_nothing(chromium: Any, tmp_path: Path) -> None:
+    attack = "".join(ATTACKS)
+    with_everything(tmp_path / "run")
+    change_json(tmp_path / "run/evidence.json", replace_by(lambda e: poison(e, attack, MEANING)))
+
+    def sparse(results: dict) -> None:
+        results["curves"]["k_sparse"] = [poison(one, attack, MEANING) for one in results["curves"]["k_sparse"]]
+
+    change_json(tmp_path / "run/results.json", sparse)
+    with opened(chromium, write_report(tmp_path / "run")) as seen:
+        seen.page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+        assert attack[:12] in seen.page.locator("#feature-list summary").first.inner_text()
+        assert attack[:12] in seen.page.locator("#sparse figcaption").inner_text()
+        with seen.page.expect_download():
+            seen.page.get_by_role("button", name='Save the chart "sparse" as PNG').click()
+        assert (seen.dialogs, seen.requests, seen.errors) == ([], [], [])

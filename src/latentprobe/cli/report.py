@@ -22,7 +22,12 @@ class Format(StrEnum):
 def report(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A folder that `run` or `transfer` wrote.")],
     form: Annotated[
-        Format, typer.Option("--format", help="html writes the page; the others go to standard output.")
+        Format,
+        typer.Option(
+            "--format",
+            metavar="html|markdown|latex|csv",
+            help="html writes the page; the others go to standard output.",
+        ),
     ] = Format.html,
     open_it: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
