@@ -62,7 +62,7 @@ def _over_hidden(results: Mapping[str, Any]) -> tuple[Answer, str]:
 
 def _over_others(results: Mapping[str, Any]) -> Iterator[str]:
     """Is something cheaper as good? Word counts and length need no language model."""
-    for family, what in (("tfidf", "Word counts"), ("length", "Text length alone")):
+    for family, what in (("tfidf", "Word counts"), ("length", "Lengths of texts")):
         best = _best(results, family)
         if best is None:
             continue
