@@ -29,6 +29,11 @@ BLOCKS: dict[str, Any] = {
             "best_macro_f1": 0.91, "value": 0.03,
         }
     },
+    "faithfulness": {
+        "faithful": False, "failed": ["tokens"], "says": "The explanations fail: <i>tokens</i>.", "rows": 87,
+        "features": SCORE, "sufficiency": SCORE, "tokens": {"value": -0.015, "low": -0.1, "high": 0.05},
+        "splicing": None, "stability": {"folds": 0.4638, "seeds": None},
+    },
     "repeats": {
         "scheme": "nested",
         "repeats": 1,
@@ -91,7 +96,7 @@ def test_each_block_has_a_section_and_every_tag_closes(page: Page) -> None:
     assert page.problems == []
     order = [element.attributes["id"] for element in page.elements if element.tag == "section"
              and "id" in element.attributes]  # fmt: skip
-    assert order[-6:] == ["certainty", "repeats", "groups", "classifiers", "data", "made"]
+    assert order[-7:] == ["certainty", "truth", "repeats", "groups", "classifiers", "data", "made"]
     assert {f"#{name}" for name in order} <= {link.attributes["href"] for link in page.all("a")}
 
 
@@ -103,6 +108,9 @@ def test_each_block_has_a_section_and_every_tag_closes(page: Page) -> None:
         "on 1,200 and the best baseline on 7",
         "+0.13 [−0.10, +0.30]",
         "layer 5 sum",
+        "The explanations fail: <i>tokens</i>.",
+        "the tokens it names, read again by the model: −0.015 [−0.100, 0.050]",
+        "share 0.46 of their union across folds (Jaccard)",
         "Over 2 splits (nested)",
         "0.876 (sd 0.010)",
         "Over all 1,000 rows",
@@ -125,7 +133,7 @@ def test_blocks_that_are_null_or_not_there_make_no_section(tmp_path: Path) -> No
     nothing = page_with(tmp_path / "null", dict.fromkeys(BLOCKS))
     before = Page(write_report(write_run(tmp_path / "old")).read_text(encoding="utf-8"))
     assert nothing.source == before.source
-    assert "certainty" not in before.source
+    assert "certainty" not in before.source and "Are the explanations true?" not in before.source
 
 
 def test_one_side_only_is_told_in_words(tmp_path: Path) -> None:

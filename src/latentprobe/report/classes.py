@@ -71,6 +71,7 @@ def _features(one: Section, most: int, texts: int, *, multiclass: bool) -> list[
         {
             "feature": feature["feature"],
             "label": feature["label"],
+            "label_score": wording.number(feature.get("label_score")) if feature.get("label_score") else None,
             "weight": wording.signed(feature["weight"], 2),
             "contribution": wording.signed(feature["mean_contribution"], 2),
             "contribution_bar": bar(

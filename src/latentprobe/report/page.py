@@ -82,6 +82,7 @@ def render_report(run: RunFiles) -> str:
         "sparse": curves.sparse(run.results),
         "regimes": curves.regimes(run.results),
         "calibration": curves.calibration(run.results, run.predictions),
+        "truth": statistics.truth(run.results),
         "certainty": statistics.certainty(run.results),
         "repeats": statistics.repeats(run.results),
         "groups": statistics.groups(run.results),

@@ -11,7 +11,7 @@ from typing import Any
 from latentprobe.report import wording
 from latentprobe.visible import shortened
 
-__all__ = ["certainty", "classifiers", "groups", "leakage", "repeats"]
+__all__ = ["certainty", "classifiers", "groups", "leakage", "repeats", "truth"]
 
 Section = dict[str, Any]
 
@@ -61,6 +61,32 @@ def _effect(effect: Mapping[str, Any] | None) -> str | None:
         f"{wording.interval(effect['low'], effect['high'], plus=True)} "
         "(Cohen 1988: .05 is small, .15 medium, .25 large)."
     )
+
+
+def truth(results: Section) -> Section | None:
+    """Whether the explanations are true: the verdict, and what decisions lose beside random removals."""
+    block = results.get("faithfulness")
+    if not block:
+        return None
+    tests = (
+        ("features", "without the features an explanation names"),
+        ("sufficiency", "with only these features"),
+        ("tokens", "without the tokens it names, read again by the model"),
+        ("splicing", "in the model's own answer, without these features"),
+    )
+    return {
+        "faithful": block["faithful"],
+        "says": block["says"],
+        "rows": block["rows"],
+        "lines": [
+            (what, wording.signed(block[key]["value"], 3), wording.interval(block[key]["low"], block[key]["high"], 3))
+            for key, what in tests
+            if block.get(key)
+        ],
+        "stability": [
+            (name, wording.number(value)) for name, value in (block.get("stability") or {}).items() if value is not None
+        ],
+    }
 
 
 def repeats(results: Section) -> Section | None:
