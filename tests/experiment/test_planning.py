@@ -88,14 +88,14 @@ def test_a_plan_of_what_is_here_is_what_extraction_then_does(spec: Spec, tmp_pat
 
 
 @pytest.mark.slow
-def test_seconds_and_memory_are_those_of_the_run_within_a_factor_of_two(spec: Spec, tmp_path: Path) -> None:
+def test_memory_is_that_of_the_run_within_a_factor_of_two_and_seconds_are_of_its_size(spec: Spec, tmp_path: Path) -> None:
     small = spec(MINILM)
     for attempt in range(3):  # other work on the machine may come and go
         said = values(plan(small, tmp_path / f"{attempt}"))
         start = time.perf_counter()
         make_plan(small, tmp_path / f"{attempt}").extract(Silent())
         took = time.perf_counter() - start
-        if took / 2 < said["seconds"] < took * 2:
+        if took / 5 < said["seconds"] < took * 5:
             break
     else:
         pytest.fail(f"estimated {said['seconds']} s, took {took:.1f} s")
