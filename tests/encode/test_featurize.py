@@ -17,12 +17,13 @@ from latentprobe.config import BackboneSpec
 from latentprobe.encode import featurize as module
 from latentprobe.encode.activations import Threshold
 from latentprobe.encode.backbone import Backbone, load_backbone
-from latentprobe.encode.extract import PlannedSource, extract, plan_sources
+from latentprobe.encode.extract import extract
 from latentprobe.encode.featurize import Source, featurize, shards
 from latentprobe.encode.formats import load_sae
 from latentprobe.encode.formats.bundled import ASSETS
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.sae import SAE
+from latentprobe.encode.sources import PlannedSource, plan_sources
 from latentprobe.errors import ModelError, SAEError, SpecError
 from latentprobe.files import sha256_json
 from latentprobe.store import DenseFeatures, FeatureStore, SparseFeatures
@@ -226,7 +227,7 @@ def test_what_is_stored_was_read_with_the_bos_that_the_saes_want(
         return loaded[-1]
 
     monkeypatch.setattr("latentprobe.encode.extract.load_backbone", load)
-    monkeypatch.setattr("latentprobe.encode.extract.load_sae", lambda name: replace(random_sae(1), prepend_bos=True))
+    monkeypatch.setattr("latentprobe.encode.sources.load_sae", lambda name: replace(random_sae(1), prepend_bos=True))
     spec = BackboneSpec(model=str(byte_gpt2()), layers=(1,), saes=("one",))
     planned = plan(spec)
     assert {(source.made_from["bos"], source.tokens) for source in planned} == {("always", "content")}

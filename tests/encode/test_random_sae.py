@@ -13,10 +13,11 @@ from latentprobe.config import BackboneSpec, TaskSpec
 from latentprobe.encode import random_sae as module
 from latentprobe.encode.activations import Activation, Threshold, TopK
 from latentprobe.encode.backbone import Backbone, load_backbone
-from latentprobe.encode.extract import extract, plan_prompted, plan_sources
+from latentprobe.encode.extract import extract
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.random_sae import RandomSAE, sample_states
 from latentprobe.encode.sae import SAE
+from latentprobe.encode.sources import plan_prompted, plan_sources
 from latentprobe.files import sha256_json
 from latentprobe.store import DenseFeatures, FeatureStore, SparseFeatures
 

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from latentprobe.config import BackboneSpec
 from latentprobe.encode.activations import Threshold
 from latentprobe.encode.backbone import Backbone, load_backbone
-from latentprobe.encode.extract import settle_bos
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.model_files import find_model
 from latentprobe.encode.reading import Tokens
 from latentprobe.encode.sae import SAE
+from latentprobe.encode.sources import settle_bos
 from latentprobe.errors import CorpusError, ModelError, SpecError
 from tests.encode.conftest import CHATML
 

@@ -27,8 +27,9 @@ from sklearn.utils.validation import validate_data
 from latentprobe.config import BackboneSpec, FitSpec
 from latentprobe.encode import backbone as backbone_module
 from latentprobe.encode.backbone import Backbone
-from latentprobe.encode.extract import extract, plan_sources
+from latentprobe.encode.extract import extract
 from latentprobe.encode.hookpoints import HookPoint
+from latentprobe.encode.sources import plan_sources
 from latentprobe.encode.vectorizer import SAEVectorizer
 from latentprobe.errors import CorpusError, LatentprobeError, ModelError, SAEError, SpecError
 from latentprobe.store import FeatureStore, SparseFeatures

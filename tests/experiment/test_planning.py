@@ -88,7 +88,9 @@ def test_a_plan_of_what_is_here_is_what_extraction_then_does(spec: Spec, tmp_pat
 
 
 @pytest.mark.slow
-def test_memory_is_that_of_the_run_within_a_factor_of_two_and_seconds_are_of_its_size(spec: Spec, tmp_path: Path) -> None:
+def test_memory_is_that_of_the_run_within_a_factor_of_two_and_seconds_are_of_its_size(
+    spec: Spec, tmp_path: Path
+) -> None:
     small = spec(MINILM)
     for attempt in range(3):  # other work on the machine may come and go
         said = values(plan(small, tmp_path / f"{attempt}"))

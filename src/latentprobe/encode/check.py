@@ -18,7 +18,6 @@ from torch import Tensor
 from latentprobe.config import BackboneSpec
 from latentprobe.corpus import ImageFile, Rows, read_texts
 from latentprobe.encode.backbone import Backbone, load_backbone
-from latentprobe.encode.extract import require_fit, settle_bos
 from latentprobe.encode.featurize import batches
 from latentprobe.encode.formats import describe, load_sae
 from latentprobe.encode.image_families import find_image_family, reads_images
@@ -27,6 +26,7 @@ from latentprobe.encode.latents import TokenLatents
 from latentprobe.encode.model_files import MINILM, find_model
 from latentprobe.encode.origin import Agreement, compare_with_origin
 from latentprobe.encode.sae import SAE
+from latentprobe.encode.sources import require_fit, settle_bos
 from latentprobe.encode.splice import CrossEntropy, cross_entropy, is_causal
 from latentprobe.errors import CorpusError, SpecError
 

@@ -17,7 +17,12 @@ import torch
 
 from latentprobe.config import BackboneSpec, TaskSpec
 from latentprobe.encode.activations import Threshold
-from latentprobe.encode.extract import (
+from latentprobe.encode.formats import describe, list_known
+from latentprobe.encode.formats.references import on_hub, resolve
+from latentprobe.encode.hookpoints import HookPoint
+from latentprobe.encode.model_files import MINILM, ModelFiles, find_model
+from latentprobe.encode.sae import SAE
+from latentprobe.encode.sources import (
     PlannedSource,
     arranged,
     bundled_saes,
@@ -27,11 +32,6 @@ from latentprobe.encode.extract import (
     require_hook,
     require_size,
 )
-from latentprobe.encode.formats import describe, list_known
-from latentprobe.encode.formats.references import on_hub, resolve
-from latentprobe.encode.hookpoints import HookPoint
-from latentprobe.encode.model_files import MINILM, ModelFiles, find_model
-from latentprobe.encode.sae import SAE
 from latentprobe.errors import ModelError, SAEError
 
 __all__ = ["Known", "known_model", "known_prompted", "known_sae", "known_sources", "offline"]

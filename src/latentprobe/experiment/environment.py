@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
-from latentprobe.encode.extract import PlannedSource
+from latentprobe.encode.sources import PlannedSource
 from latentprobe.encode.zero_shot import PlannedAnswers
 
 __all__ = ["Reporter", "Silent", "Stopwatch", "environment"]

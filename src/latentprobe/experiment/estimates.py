@@ -18,11 +18,12 @@ import numpy as np
 from latentprobe.config import HIDDEN_POOLINGS, BackboneSpec
 from latentprobe.corpus import Corpus
 from latentprobe.encode.backbone import Backbone
-from latentprobe.encode.extract import PlannedSource, shared_reader
+from latentprobe.encode.extract import shared_reader
 from latentprobe.encode.featurize import SHARD_ROWS, Source, featurize
 from latentprobe.encode.known import Known
 from latentprobe.encode.random_sae import RandomSAE
 from latentprobe.encode.sae import SAE
+from latentprobe.encode.sources import PlannedSource
 from latentprobe.store import FeatureStore, SparseFeatures
 from latentprobe.store.features import Features
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from latentprobe.corpus import Rows
 from latentprobe.deploy import Bundle
-from latentprobe.encode.extract import PlannedSource
+from latentprobe.encode.sources import PlannedSource
 from latentprobe.experiment.environment import Reporter
 from latentprobe.experiment.faithfulness import ablation
 from latentprobe.experiment.features import Plan

@@ -9,7 +9,8 @@ from typing import Any
 
 from latentprobe.config import BackboneSpec, ExperimentSpec
 from latentprobe.corpus import Corpus, read_corpus
-from latentprobe.encode.extract import PlannedSource, extract, plan_prompted, plan_sources
+from latentprobe.encode.extract import extract
+from latentprobe.encode.sources import PlannedSource, plan_prompted, plan_sources
 from latentprobe.encode.zero_shot import PlannedAnswers, ask, plan_answers
 from latentprobe.errors import SpecError
 from latentprobe.experiment.environment import Reporter, Silent

@@ -14,8 +14,9 @@ import yaml
 
 from latentprobe.config import BackboneSpec, MatchingSpec
 from latentprobe.corpus import Corpus, Target, read_corpus
-from latentprobe.encode.extract import PlannedSource, extract, plan_sources
+from latentprobe.encode.extract import extract
 from latentprobe.encode.formats import labels as sae_labels
+from latentprobe.encode.sources import PlannedSource, plan_sources
 from latentprobe.errors import SpecError
 from latentprobe.experiment.environment import Reporter, Silent, Stopwatch, environment
 from latentprobe.experiment.places import require_folder

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from latentprobe.config import BackboneSpec
 from latentprobe.corpus import normalized, read_texts
 from latentprobe.encode.backbone import Backbone, load_backbone
-from latentprobe.encode.extract import require_fit, settle_bos
 from latentprobe.encode.featurize import Source, featurize
 from latentprobe.encode.formats import label_key, label_table, load_sae
 from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.model_files import MINILM
 from latentprobe.encode.sae import SAE
+from latentprobe.encode.sources import require_fit, settle_bos
 from latentprobe.encode.token_latents import token_latents
 from latentprobe.errors import CorpusError, SpecError
 from latentprobe.experiment.chat import Chat

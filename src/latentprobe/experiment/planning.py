@@ -12,9 +12,9 @@ from typing import Any
 
 from latentprobe.config import EvaluateSpec, ExperimentSpec
 from latentprobe.corpus import Corpus, corpus_from
-from latentprobe.encode.extract import PlannedSource
 from latentprobe.encode.known import Known, known_model, known_prompted, known_sae, known_sources, offline
 from latentprobe.encode.sae import SAE
+from latentprobe.encode.sources import PlannedSource
 from latentprobe.errors import CorpusError
 from latentprobe.experiment.estimates import Estimate, estimate_extraction
 from latentprobe.experiment.features import Plan, make_plan, plan_rows

@@ -12,9 +12,9 @@ from typing import Any
 
 from latentprobe.config import ExperimentSpec
 from latentprobe.corpus import Corpus
-from latentprobe.encode.extract import PlannedSource
 from latentprobe.encode.random_sae import RandomSAE
 from latentprobe.encode.sae import SAE
+from latentprobe.encode.sources import PlannedSource
 from latentprobe.encode.zero_shot import SCORES, PlannedAnswers
 from latentprobe.learn import Representation, SideBySide
 from latentprobe.store import DenseFeatures, FeatureStore, SparseFeatures

@@ -16,9 +16,9 @@ import yaml
 from latentprobe.config import ExperimentSpec
 from latentprobe.deploy import Bundle, build_bundle, card_for
 from latentprobe.deploy.bundle_files import BUNDLE_FILES
-from latentprobe.encode.extract import PlannedSource
 from latentprobe.encode.formats import label_table
 from latentprobe.encode.sae import SAE
+from latentprobe.encode.sources import PlannedSource
 from latentprobe.experiment.environment import Reporter, Silent, Stopwatch, environment
 from latentprobe.experiment.explained import decisions_table, neuronpedia, profiles_of
 from latentprobe.experiment.explanations import evidence_of, summary_of, tested

@@ -18,9 +18,9 @@ from scipy.special import softmax
 from latentprobe.config import BackboneSpec
 from latentprobe.encode.answers import CausalModel, load_target
 from latentprobe.encode.asking import fill
-from latentprobe.encode.extract import PlannedSource
 from latentprobe.encode.formats import load_sae
 from latentprobe.encode.sae import SAE
+from latentprobe.encode.sources import PlannedSource
 from latentprobe.encode.splice import is_causal
 from latentprobe.encode.zero_shot import plan_answers
 from latentprobe.experiment.features import Plan
