@@ -187,7 +187,8 @@ def _one(results: Mapping[str, Any]) -> str:
         f"SAE features, the best {min(SHOWN, len(sae))} of {len(sae)} rows by inner folds:\n\n{_rows(sae[:SHOWN])}",
         f"Baselines:\n\n{_rows(baselines)}",
     ]
-    return "\n".join(parts + ([_classes(results)] if _is_imbalanced(results) else []))
+    parts += [_classes(results)] if _is_imbalanced(results) else []
+    return "\n".join(parts + [block for block in (_certainty(results), _few(results), _classifiers(results)) if block])
 
 
 def _counts(results: Mapping[str, Any]) -> str:
@@ -238,6 +239,56 @@ def _rows(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
+
+
+def _certainty(results: Mapping[str, Any]) -> str:
+    """What the test part can tell, how lucky its best row is, and what further splits say."""
+    if not results.get("power"):
+        return ""
+    curse = results["winners_curse"]["sae"]
+    said = [
+        results["power"]["sentence"],
+        f"The best SAE row on test is {curse['value']:+.3f} above the chosen one: the winner's curse.",
+    ]
+    if results.get("repeats"):
+        gap, splits = results["repeats"]["difference"], len(results["repeats"]["splits"])
+        between = f"{gap['mean']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}], p = {gap['p']:.3f}"
+        said.append(f"Over {splits} splits, the chosen SAE row minus the best baseline is {between}.")
+    return " ".join(said) + "\n"
+
+
+def _few(results: Mapping[str, Any]) -> str:
+    """Macro F1 on test with the best k features, by each rule."""
+    points = (results.get("curves") or {}).get("k_sparse")
+    if not points:
+        return ""
+    counts = sorted({point["k"] for point in points})
+    lines: dict[tuple[str, str], dict[int, float]] = {}
+    for point in points:
+        lines.setdefault((point["representation"], point["rule"]), {})[point["k"]] = point["macro_f1"]
+    rows = [[name, rule, *(f"{scores[k]:.3f}" for k in counts)] for (name, rule), scores in lines.items()]
+    heads = ["macro F1 on test with the best", "by", *(str(k) for k in counts)]
+    return table(heads, rows, right=tuple(range(2, len(heads))))
+
+
+def _classifiers(results: Mapping[str, Any]) -> str:
+    """Other classifiers on the chosen row and on the best of hidden states and of word counts."""
+    probes = results.get("probes")
+    if not probes:
+        return ""
+    rows = [
+        [
+            one["name"],
+            one["probe"],
+            _score(one),
+            f"{one['inner_macro_f1']:.3f}",
+            _number(one["ece_uncalibrated"]),
+            _number(one["ece"]),
+        ]
+        for one in probes
+    ]
+    heads = ["", "classifier", "macro F1 on test", "inner folds", "ECE before calibration", "after"]
+    return table(heads, rows, right=(2, 3, 4, 5))
 
 
 def _is_imbalanced(results: Mapping[str, Any]) -> bool:
