@@ -13,6 +13,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from render_reference import WRITTEN, table
+from render_results import AGAIN
 
 __all__ = ["claims_page"]
 
@@ -44,7 +45,8 @@ def claims_page(runs: Mapping[str, Results], transfers: Mapping[str, Results], l
         transfers: transfer.json of `latentprobe transfer`, by name.
         lab: what `latentprobe lab --json` printed.
     """
-    parts = [_first(runs), _layers(runs, lab), _width_and_pooling(runs, lab), _binarization(runs, lab)]
+    once = {name: results for name, results in runs.items() if name not in AGAIN}
+    parts = [_first(runs), _layers(once, lab), _width_and_pooling(once, lab), _binarization(once, lab)]
     parts += [_transfer(transfers, lab), _regimes(runs), _published(runs)]
     return WRITTEN + INTRO + "\n" + "\n".join(part for part in parts if part)
 
@@ -58,7 +60,7 @@ def _first(runs: Mapping[str, Results]) -> str:
             found = _best(results, family)
             gap = None if found is None else _gap(results, found)
             cells.append("-" if gap is None else _signed(gap))
-            if gap is not None:
+            if gap is not None and (name not in AGAIN or family == "random"):
                 against[family].append(gap)
         rows.append(cells)
     heads = ["data", "SAE, macro F1 on test", "minus hidden states", "minus TF-IDF", "minus an untrained SAE"]
