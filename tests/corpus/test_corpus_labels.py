@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from latentprobe.config import DataSpec
 from latentprobe.corpus import Corpus, corpus_from, normalized, read_corpus
@@ -190,3 +191,49 @@ def test_empty_and_missing_texts_are_kept_and_reported() -> None:
 def test_texts_count_as_the_same_whatever_their_case_and_white_space() -> None:
     assert normalized(" Straße\n\tUND  so\u00a0on ") == normalized("STRASSE und so on") == "strasse und so on"
     assert normalized("a b") != normalized("ab")
+
+
+def labelled(folder: Path, labels: list[str], **settings: object) -> Corpus:
+    """Rows of a file whose labels are given other names."""
+    lines = [f"text {'abcdefghij'[row]} {row},{label}" for row, label in enumerate(labels)]
+    (folder / "rows.csv").write_text("\n".join(["text,label", *lines]) + "\n")
+    return read_corpus(DataSpec.model_validate({"path": str(folder / "rows.csv"), "near_duplicates": None, **settings}))
+
+
+def test_labels_are_given_the_names_that_classes_says(tmp_path: Path) -> None:
+    labels = ["0", "2", "1", "2", "0", "2"]
+    corpus = labelled(tmp_path, labels, classes={0: "rude", 1: "rude", 2: "kind"}, positive="rude")
+    assert corpus.target.classes == ("kind", "rude")
+    assert corpus.target.y.tolist() == [1, 0, 1, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        ({0: "rude", 1: "kind"}, "without a class: '2'"),
+        ({0: "rude", 1: "rude", 2: "kind", 3: "kind"}, "in no row: '3'"),
+        ({"0": "rude", 1: "kind", False: "kind"}, "without a class: '2'; in no row: 'false'"),
+    ],
+    ids=str,
+)
+def test_a_label_without_a_class_is_refused_and_so_is_a_class_without_a_label(
+    tmp_path: Path, classes: dict[object, str], said: str
+) -> None:
+    with pytest.raises(CorpusError, match="names every label") as caught:
+        labelled(tmp_path, ["0", "2", "1", "2", "0", "2"], classes=classes)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"label": ["a", "b"], "classes": {0: "x", 1: "y"}},
+        {"text": {"a": "first", "b": "second"}, "classes": {0: "x", 1: "y"}},
+        {"classes": {0: "x", 1: "x"}},
+        {"classes": {0: "x"}},
+    ],
+    ids=str,
+)
+def test_classes_go_with_one_column_of_labels_and_are_two_at_least(settings: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        DataSpec.model_validate({"path": "rows.csv", **settings})

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from latentprobe.config.fields import Frozen, Unique
+from latentprobe.config.fields import ClassNames, Frozen, Unique
 
 
 class FileTest(Frozen):
@@ -42,6 +42,9 @@ class DataSpec(Frozen):
     """Column with the label; or several columns of 0/1, which make a multi-label task."""
     labels_path: str | None = None
     """For a text file with one row a line: the file with one label a line."""
+    classes: ClassNames | None = None
+    """Label -> class, where several labels make one class, or sources call one class by different names:
+    {0: hateful, 1: hateful, 2: neither}. Names every label there is."""
     group: str | None = None
     """Column whose rows must stay on one side of every split: author, template, pair."""
     by: Annotated[tuple[str, ...], Unique] = ()
@@ -68,6 +71,17 @@ class DataSpec(Frozen):
         if values.get("text") or values.get("labels_path"):
             raise ValueError("`image` goes without `text` and `labels_path`")
         return {**values, "text": ""}
+
+    @field_validator("classes")
+    @classmethod
+    def _classes_are_of_one_column(cls, value: Any, info: ValidationInfo) -> Any:
+        """A column of 0 and 1 has no further names, and a mapping of texts has its own."""
+        several = isinstance(info.data.get("label"), tuple)
+        if value is not None and (several or isinstance(info.data.get("text"), dict)):
+            raise ValueError("`classes` goes with one column of labels; leave it out")
+        if value is not None and len(set(value.values())) < 2:
+            raise ValueError("`classes` has two classes at least")
+        return value
 
     @field_validator("label", "labels_path", "group")
     @classmethod

@@ -73,6 +73,13 @@ def _word(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) else value
 
 
+def _class_names(values: Any) -> Any:
+    """A label that YAML reads as a truth value or a number is the word that a table has for it."""
+    if not isinstance(values, dict):
+        return values
+    return {str(key).lower() if isinstance(key, bool) else str(key): value for key, value in values.items()}
+
+
 def _told_apart(values: dict[str, str]) -> dict[str, str]:
     if len(values) < 2 or len(set(values.values())) != len(values) or not all(map(str.strip, values.values())):
         raise ValueError("at least two answers, each with words of its own")
@@ -81,6 +88,7 @@ def _told_apart(values: dict[str, str]) -> dict[str, str]:
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Words = Annotated[dict[str, str], BeforeValidator(_words), AfterValidator(_told_apart)]
+ClassNames = Annotated[dict[str, str], BeforeValidator(_class_names), Field(min_length=2)]
 Pooling = Annotated[str, AfterValidator(_pooling)]
 Binarize = Annotated[str | float, AfterValidator(_binarize)]
 Baseline = Annotated[str, AfterValidator(_baseline)]

@@ -20,7 +20,7 @@ from latentprobe.corpus.pairs import examples_of
 from latentprobe.corpus.sources import read_lines, read_table
 from latentprobe.corpus.split import absent_from_test, marked, require_rows_for_folds, without_leaks
 from latentprobe.corpus.table import Table, no_rows
-from latentprobe.corpus.target import target_of
+from latentprobe.corpus.target import relabelled, target_of
 from latentprobe.corpus.texts import normalized, texts_of
 from latentprobe.errors import CorpusError
 
@@ -78,10 +78,11 @@ def read_corpus(data: DataSpec, *, folds: int = 2) -> Corpus:
 
 def _rows(data: DataSpec, table: Table, ids: tuple[str, ...], given_test: NDArray[np.bool_] | None) -> _Rows:
     """A row of the table as a row of the corpus."""
+    labels = {column: table.columns[column] for column in _label_columns(data)}
     return _Rows(
         ids=ids,
         contents=table.columns[_content_column(data)],
-        labels={column: table.columns[column] for column in _label_columns(data)},
+        labels={column: relabelled(values, data.classes, ids, column) for column, values in labels.items()},
         groups=None if data.group is None else table.columns[data.group],
         given_test=given_test,
         text_column=_content_column(data),

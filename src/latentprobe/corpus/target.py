@@ -58,6 +58,33 @@ class Target:
         return {name: int((y == code).sum()) for code, name in enumerate(self.classes)}
 
 
+def relabelled(
+    values: Sequence[object], classes: Mapping[str, str] | None, ids: Sequence[str], column: str
+) -> Sequence[object]:
+    """The class of each label, where a spec names them; a missing label stays missing.
+
+    Args:
+        values: labels, one a row.
+        classes: label -> class. None: labels are classes.
+        ids, column: for messages.
+
+    Raises:
+        CorpusError: a label that has no class, or a class whose label is in no row.
+    """
+    if classes is None:
+        return values
+    names = names_of(values, ids, column=column, what="labels")
+    found = {name for name in names if name is not None}
+    if found != set(classes):
+        wrong = {"without a class": _sorted(found - set(classes)), "in no row": _sorted(set(classes) - found)}
+        raise CorpusError(
+            f"`classes` names every label in the column {column!r}, and no other",
+            got="; ".join(f"{said}: {listed(labels)}" for said, labels in wrong.items() if labels),
+            fix="write {label: class} for each label; put yes, no, true and false in quotes",
+        )
+    return [None if name is None else classes[name] for name in names]
+
+
 def target_of(columns: Mapping[str, Sequence[object]], ids: Sequence[str], *, positive: str | None) -> Target:
     """The target that one or several label columns make.
 
