@@ -21,13 +21,14 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Specs of `latentprobe run`, by the name of their file under specs/.
-RUNS = ("surge_toxicity", "xstest", "davidson", "banking77", "germeval2018", "pubmedqa", "surge_full")
+RUNS = ("surge_toxicity", "xstest", "davidson", "banking77", "germeval2018", "pubmedqa", "hatecheck_german", "surge_full")
 #: Specs of `latentprobe transfer`, and the file each leaves.
 TRANSFERS = {
     "transfer/demo": "transfer.json",
     "transfer/textdetox": "transfer.json",
     "transfer/xlmt": "transfer.json",
     "transfer/hatecheck": "transfer.json",
+    "transfer/toxicity_sources": "transfer.json",
     "behaviour/matching": "matching.json",
 }
 NAMES = ("demo", "lab", *RUNS, *TRANSFERS)
