@@ -116,6 +116,10 @@ def test_translations_are_tested_and_not_trained_on(results: Any) -> None:
     # The translation is the English text itself, in the same fold: the same predictions.
     assert cells["en", "de, translated"] == cells["en", "en"]
     assert set(results["means"]) == {"native", "transfer", "transfer, translated", "all", "all, translated"}
+    for kind, gaps in results["mean_differences"].items():
+        for family, gap in gaps.items():
+            assert gap["value"] == pytest.approx(results["means"][kind]["sae"] - results["means"][kind][family])
+            assert gap["low"] <= gap["value"] <= gap["high"]
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from latentprobe.config import ProbeSpec, TransferEvaluateSpec
 from latentprobe.corpus import Target
 from latentprobe.learn import Representation
 from latentprobe.learn import transfer as room
-from latentprobe.learn.cells import cells, explored_means
+from latentprobe.learn.cells import cells, explored_means, kinds_of, mean_differences
 from latentprobe.learn.probes import Recipe, choose
 from latentprobe.learn.splits import inner_folds
 from latentprobe.learn.transfer import Domains, Transfer, transfer
@@ -196,6 +196,40 @@ def test_explored_scores_are_those_of_each_representation(found: Any) -> None:
     assert [set(one) for one in means] == [{"inner_macro_f1", "native_macro_f1", "transfer_macro_f1"}] * 4
     assert means[0]["native_macro_f1"] > means[3]["native_macro_f1"]
     assert means[3]["native_macro_f1"] == pytest.approx(1 / 3, abs=0.02)
+
+
+def test_the_mean_difference_is_that_of_the_cells_and_its_interval_that_of_a_bootstrap_over_all_units(
+    found: Any,
+) -> None:
+    result, domains, _ = found
+    gap = mean_differences(result, domains, resamples=400, seed=0)["transfer"]["hidden"]
+    scored = {family: scores(result, domains, family) for family in ("sae", "hidden")}
+    names = [(result.sets[one].name, domains.names[at]) for one, at in kinds_of(result, domains)["transfer"]]
+    assert len(names) == 6
+    assert gap.value == pytest.approx(np.mean([scored["sae"][name] - scored["hidden"][name] for name in names]))
+    rng, drawn = np.random.default_rng(1), []
+    rows_of = {unit: np.flatnonzero(domains.units == unit) for unit in np.unique(domains.units)}
+    for _ in range(400):
+        rows = np.concatenate([rows_of[unit] for unit in rng.choice(list(rows_of), len(rows_of))])
+        differences = []
+        for one, at in kinds_of(result, domains)["transfer"]:
+            own = rows[domains.domain[rows] == at]
+            of = [result.predicted[one, family][own] for family in ("sae", "hidden")]
+            truth = domains.target.y[own]
+            differences.append(f1_score(truth, of[0], average="macro") - f1_score(truth, of[1], average="macro"))
+        drawn.append(np.mean(differences))
+    assert np.quantile(drawn, [0.025, 0.975]) == pytest.approx([gap.low, gap.high], abs=0.01)
+
+
+def test_every_cell_is_of_one_kind(found: Any, tmp_path: Path) -> None:
+    result, domains, _ = found
+    kinds = kinds_of(result, domains)
+    assert {kind: len(own) for kind, own in kinds.items()} == {
+        "native": 3, "transfer": 6, "all": 3, "leave_one_out": 3
+    }  # fmt: skip
+    assert sorted(cell for own in kinds.values() for cell in own) == sorted(
+        (cell.training_set, cell.domain) for cell in cells(result, domains, resamples=100, seed=0)
+    )
 
 
 def test_a_clear_difference_stays_clear_when_it_is_corrected_for_all_cells(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from latentprobe.config import TransferSpec
 from latentprobe.learn import Difference, Representation
-from latentprobe.learn.cells import Cell, explored_means
+from latentprobe.learn.cells import Cell, explored_means, kinds_of, mean_differences
 from latentprobe.learn.intervals import holm
 from latentprobe.learn.overlap import Chance, Weights, overlap, top_features
 from latentprobe.learn.transfer import Domains, Transfer
@@ -31,6 +31,7 @@ def results_of(
     notes: Sequence[str],
 ) -> dict[str, Any]:
     """The content of transfer.json but for the features."""
+    drawn = {"resamples": spec.evaluate.bootstrap, "seed": spec.evaluate.seed}
     return {
         "name": spec.name,
         "metric": spec.evaluate.metric,
@@ -45,7 +46,11 @@ def results_of(
         "families": list(result.families),
         "notes": list(notes),
         "cells": [_cell(cell, domains, result) for cell in cells],
-        "means": _means(cells, domains, result),
+        "means": _means(cells, kinds_of(result, domains), result),
+        "mean_differences": {
+            kind: {family: _difference(one) for family, one in own.items()}
+            for kind, own in mean_differences(result, domains, **drawn).items()
+        },
         "choices": [
             {
                 "train": result.sets[one.training_set].name,
@@ -95,19 +100,13 @@ def _difference(difference: Difference) -> dict[str, float]:
     return {"value": difference.value, "low": difference.low, "high": difference.high, "p": difference.p}
 
 
-def _means(cells: Sequence[Cell], domains: Domains, result: Transfer) -> dict[str, dict[str, float]]:
-    """Mean macro F1 of each family over the cells of a kind: native, transferred, translated, all, leave_one_out."""
-    kinds: dict[str, list[Cell]] = {}
-    for cell in cells:
-        one = result.sets[cell.training_set]
-        kind: str = one.kind
-        if one.kind == "domain":
-            kind = "native" if cell.domain in one.members else "transfer"
-        if domains.source[cell.domain] != cell.domain:
-            kind = f"{kind}, translated"
-        kinds.setdefault(kind, []).append(cell)
+def _means(
+    cells: Sequence[Cell], kinds: Mapping[str, Sequence[tuple[int, int]]], result: Transfer
+) -> dict[str, dict[str, float]]:
+    """Mean macro F1 of each family over the cells of a kind."""
+    score = {(cell.training_set, cell.domain): cell.scores for cell in cells}
     return {
-        kind: {family: float(np.mean([cell.scores[family][0] for cell in own])) for family in result.families}
+        kind: {family: float(np.mean([score[place][family][0] for place in own])) for family in result.families}
         for kind, own in kinds.items()
     }
 

@@ -6,17 +6,25 @@ and the native classifier, are compared on the same rows. Knows nothing of how p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from latentprobe.learn.intervals import Difference, bootstrap_macro_f1, holm, interval, paired_difference
+from latentprobe.learn.intervals import (
+    Difference,
+    bootstrap_macro_f1,
+    holm,
+    interval,
+    paired_difference,
+    resampled_weights,
+    weighted_macro_f1,
+)
 from latentprobe.learn.metrics import macro_f1, roc_auc
 from latentprobe.learn.transfer import Domains, Transfer
 
-__all__ = ["Cell", "cells", "explored_means"]
+__all__ = ["Cell", "cells", "explored_means", "kinds_of", "mean_differences"]
 
 _RESAMPLES_A_CELL = 80
 """Resamples for each comparison of the matrix, at least: the smallest p they can give, 2 in that many, stays below 0.05
@@ -90,6 +98,54 @@ def _column(result: Transfer, domains: Domains, domain: int, resamples: int, see
 
 def _mean_rows(result: Transfer, training_set: int) -> int:
     return round(np.mean([c.n_train for c in result.choices if c.training_set == training_set and c.family == "sae"]))
+
+
+def kinds_of(result: Transfer, domains: Domains) -> dict[str, list[tuple[int, int]]]:
+    """The cells, each a training set and a domain, by kind: native, transfer, all, leave_one_out; each also
+    ``translated``."""
+    kinds: dict[str, list[tuple[int, int]]] = {}
+    for training_set, one in enumerate(result.sets):
+        for domain in one.tests:
+            kind: str = one.kind
+            if one.kind == "domain":
+                kind = "native" if domain in one.members else "transfer"
+            if domains.source[domain] != domain:
+                kind = f"{kind}, translated"
+            kinds.setdefault(kind, []).append((training_set, domain))
+    return kinds
+
+
+def mean_differences(
+    result: Transfer, domains: Domains, *, resamples: int, seed: int
+) -> dict[str, dict[str, Difference]]:
+    """Of each kind of cell the mean macro F1 of SAE features minus that of each other family.
+
+    Here units are drawn over all domains at once, so that a unit with rows in several counts in all of them alike.
+    """
+    tested = np.flatnonzero(np.any([predicted >= 0 for predicted in result.predicted.values()], axis=0))
+    value: dict[tuple[int, str, int], float] = {}
+    scored = []
+    for domain in range(len(domains.names)):
+        at = np.flatnonzero(domains.domain[tested] == domain)
+        truth = domains.target.take(tested[at])
+        keys = [(one, f, domain) for one, own in enumerate(result.sets) if domain in own.tests for f in result.families]
+        predicted = [result.predicted[one, family][tested[at]] for one, family, _ in keys]
+        value |= {key: macro_f1(truth, own) for key, own in zip(keys, predicted, strict=True)}
+        scored.append((keys, at, weighted_macro_f1(truth, predicted)))
+    blocks: dict[tuple[int, str, int], list[NDArray[np.float64]]] = {key: [] for key in value}
+    for weights in resampled_weights(domains.units[tested], resamples=resamples, seed=seed):
+        for keys, at, score in scored:
+            for key, scores in zip(keys, score(weights[at]), strict=True):
+                blocks[key].append(scores)
+    resampled = {key: np.concatenate(own) for key, own in blocks.items()}
+
+    def against(family: str, own: Sequence[tuple[int, int]]) -> Difference:
+        means = [np.mean([resampled[one, f, domain] for one, domain in own], axis=0) for f in ("sae", family)]
+        values = [np.mean([value[one, f, domain] for one, domain in own]) for f in ("sae", family)]
+        return paired_difference(float(values[0] - values[1]), *means)
+
+    others = [family for family in result.families if family != "sae"]
+    return {kind: {f: against(f, own) for f in others} for kind, own in kinds_of(result, domains).items()}
 
 
 def explored_means(result: Transfer, domains: Domains) -> list[dict[str, float | None]]:

@@ -7,7 +7,7 @@ the weights of the rows: a block of resamples is one matrix product a configurat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ __all__ = [
     "interval",
     "paired_difference",
     "resampled_weights",
+    "weighted_macro_f1",
 ]
 
 _BLOCK = 100
@@ -59,18 +60,27 @@ def bootstrap_macro_f1(
         resamples: how many.
         seed: of the draw.
     """
+    score = weighted_macro_f1(target, predictions)
+    drawn = [score(weights) for weights in resampled_weights(units, resamples=resamples, seed=seed)]
+    return np.concatenate(drawn, axis=1)
+
+
+def weighted_macro_f1(
+    target: Target, predictions: Sequence[NDArray[Any]]
+) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
+    """From how often each row counts, [n, resamples], to the macro F1 of each configuration, [configurations,
+    resamples]."""
     counted = [_indicators(target, predicted) for predicted in predictions]
     true: Any = _columns(indicators(target, predictions[0])[0]) if counted else None
-    scores = np.empty((len(counted), resamples))
-    start = 0
-    for weights in resampled_weights(units, resamples=resamples, seed=seed):
-        stop = start + weights.shape[1]
+
+    def score(weights: NDArray[np.float32]) -> NDArray[np.float64]:
         n_true = true @ weights
+        scores = np.empty((len(counted), weights.shape[1]))
         for row, (hits, guesses) in enumerate(counted):
-            f1 = f1_of_counts(hits @ weights, guesses @ weights, n_true)
-            scores[row, start:stop] = macro_of_classes(f1, axis=0)
-        start = stop
-    return scores
+            scores[row] = macro_of_classes(f1_of_counts(hits @ weights, guesses @ weights, n_true), axis=0)
+        return scores
+
+    return score
 
 
 def resampled_weights(units: NDArray[Any], *, resamples: int, seed: int) -> Iterator[NDArray[np.float32]]:

@@ -47,6 +47,8 @@ def summary(results: Section, environment: Section) -> Section:
             f"Tested on a domain they have not seen, {wording.number(away['sae'])}; "
             f"the best baselines {wording.number(away['baseline'])}."
         )
+    if gap := (results.get("mean_differences") or {}).get("transfer"):
+        headline.append(_on_average(gap["baseline"]))
     headline.append(_told(results))
     stages = environment.get("seconds") or {}
     facts = [
@@ -69,6 +71,13 @@ def summary(results: Section, environment: Section) -> Section:
             for kind in kinds
         ],
     }
+
+
+def _on_average(gap: Section) -> str:
+    """What separates SAE features and the best baselines away from home, over all cells."""
+    between = f"{wording.signed(gap['value'], 3)} [{wording.signed(gap['low'], 3)}, {wording.signed(gap['high'], 3)}]"
+    unclear = "" if gap["low"] > 0 or gap["high"] < 0 else ", which may be chance"
+    return f"That is a difference of {between}{unclear}."
 
 
 def _told(results: Section) -> str:
