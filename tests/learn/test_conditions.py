@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from latentprobe.config import RegimesSpec, ShiftSpec
 from latentprobe.corpus import Target
@@ -105,6 +106,21 @@ def test_a_shift_trains_on_one_source_and_tests_on_another() -> None:
     ((one,), _) = conditions(spec, labels(400), PARTS, {"source": source}, seed=0)
     assert one.level == "web → mail"
     assert np.array_equal(one.split.train, ALL[::2]) and np.array_equal(one.split.test, ALL[1::2])
+
+
+def test_a_shift_may_join_several_sources_on_either_side() -> None:
+    source = ["web", "mail", "chat", "print"] * 100
+    shift = ShiftSpec(column="source", train=("web", "chat"), test="print")
+    ((one,), _) = conditions(
+        RegimesSpec(rows=(), imbalance=(), noise=(), shift=shift), labels(400), PARTS, {"source": source}, seed=0
+    )
+    assert one.level == "web and 1 more → print"
+    assert np.array_equal(one.split.train, ALL[::2]) and np.array_equal(one.split.test, ALL[3::4])
+
+
+def test_a_source_is_not_trained_and_tested_on() -> None:
+    with pytest.raises(ValidationError, match="not both: mail"):
+        ShiftSpec(column="source", train=("web", "mail"), test="mail")
 
 
 @pytest.mark.parametrize(

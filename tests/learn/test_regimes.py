@@ -71,3 +71,22 @@ def test_a_draw_whose_folds_cannot_be_made_is_left_out_with_the_reason() -> None
 
 def test_the_same_seed_gives_the_same_numbers() -> None:
     assert gains(INFORMED, NOISE, rows=(64,), repeats=2) == gains(INFORMED, NOISE, rows=(64,), repeats=2)
+
+
+def test_a_shift_is_judged_on_rows_of_groups_that_are_not_trained_on_and_needs_ten_of_each_class() -> None:
+    source = np.where(np.arange(N) < 200, "web", "mail")
+    shift = {"column": "source", "train": "web", "test": "mail"}
+    spec = RegimesSpec.model_validate({"rows": (), "imbalance": (), "noise": (), "shift": shift})
+    made, _ = conditions(spec, TARGET, PARTS, {"source": source.tolist()}, seed=0)
+    choices = [row(INFORMED, "sae"), row(NOISE, "baseline")]
+
+    def judged(n_shared: int) -> tuple[list[dict[str, Any]], list[str]]:
+        units = np.arange(N)
+        units[200 : 200 + n_shared] = 0  # of the group of the first training row
+        return quiver(choices, made, units, ProbeSpec(C=(0.1,)), EvaluateSpec(folds=3, bootstrap=200), jobs=1)
+
+    told, left_out = judged(40)
+    assert (told[0]["n_train"], told[0]["n_test"], left_out) == (200, 60, [])
+    told, left_out = judged(99)
+    assert told == []
+    assert "of 100 test rows 1 are, 0 of the rarest class" in left_out[0]

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from latentprobe.config.fields import Frozen, Unique
 
 __all__ = ["RegimesSpec", "ShiftSpec"]
+
+
+Values = Annotated[tuple[str, ...], Field(min_length=1), Unique]
 
 
 class ShiftSpec(Frozen):
@@ -19,10 +22,23 @@ class ShiftSpec(Frozen):
 
     column: str
     """Column that names the source of a row; also to be listed in `data.by`."""
-    train: str
-    """Its value on the rows to train on."""
-    test: str
-    """Its value on the rows to test on."""
+    train: str | Values
+    """Its value, or values, on the rows to train on."""
+    test: str | Values
+    """Its value, or values, on the rows to test on."""
+
+    @property
+    def values(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Those to train on and those to test on."""
+        train, test = ((one,) if isinstance(one, str) else one for one in (self.train, self.test))
+        return train, test
+
+    @model_validator(mode="after")
+    def _sources_differ(self) -> ShiftSpec:
+        train, test = self.values
+        if both := sorted(set(train) & set(test)):
+            raise ValueError(f"a source is trained on or tested on, not both: {', '.join(both)}")
+        return self
 
 
 class RegimesSpec(Frozen):

@@ -131,24 +131,33 @@ def _noisy(share: float, repeat: int, target: Target, split: Split, rng: np.rand
 
 
 def _shifted(shift: ShiftSpec, target: Target, columns: Mapping[str, Sequence[str]]) -> Condition:
-    """All rows of one source to train, all of another to test."""
+    """All rows of some sources to train, all of others to test."""
     if shift.column not in columns:
         raise SpecError(
             "the column of `regimes.shift` must be listed in `data.by`",
             got=f"{shift.column!r}, with by: {list(columns)}",
             fix=f"add it to `data.by`{nearest(shift.column, list(columns))}",
         )
-    values = np.array(columns[shift.column], dtype=object)
-    for value in (shift.train, shift.test):
-        if value not in values:
-            known = sorted(set(values.tolist()))
+    found = np.array(columns[shift.column], dtype=object)
+    known = sorted(set(found.tolist()))
+    for value in (value for values in shift.values for value in values):
+        if value not in known:
             raise SpecError(
                 f"no row has {value!r} in the column {shift.column!r}",
                 got=", ".join(repr(name) for name in known[:10]),
                 fix=f"name one of those{nearest(value, known)}",
             )
-    parts = Split(train=np.flatnonzero(values == shift.train), test=np.flatnonzero(values == shift.test))
-    return Condition("shift", f"{shift.train} → {shift.test}", 0, target, parts)
+    train, test = (np.flatnonzero(np.isin(found, values)) for values in shift.values)
+    return Condition("shift", " → ".join(map(_named, shift.values)), 0, target, Split(train=train, test=test))
+
+
+def _named(values: Sequence[str]) -> str:
+    """Sources in a few words.
+
+    >>> _named(["web"]), _named(["web", "mail", "chat"])
+    ('web', 'web and 2 more')
+    """
+    return values[0] + (f" and {len(values) - 1} more" if len(values) > 1 else "")
 
 
 def _shares(weights: NDArray[np.int64], n: int) -> NDArray[np.int64]:

@@ -50,10 +50,11 @@ def quiver(
 
     Returns:
         A dict a condition (its repeats together) and one a regime with level None: ``regime``, ``level``, ``n_train``,
-        ``repeats``; mean macro F1 on test of the choice among baselines (``baseline``), among all (``all``) and among
-        SAE rows alone (``sae``); ``sae_chosen``, the share of repeats in which the choice among all was an SAE row; and
-        ``gain``: ``{"value", "low", "high"}`` of ``all`` minus ``baseline``, with a 95 % bootstrap interval over test
-        units and repeats. And sentences on the conditions that cannot be judged, as no inner folds can be made.
+        ``n_test``, ``repeats``; mean macro F1 on test of the choice among baselines (``baseline``), among all (``all``)
+        and among SAE rows alone (``sae``); ``sae_chosen``, the share of repeats in which the choice among all was an
+        SAE row; and ``gain``: ``{"value", "low", "high"}`` of ``all`` minus ``baseline``, with a 95 % bootstrap interval
+        over test units and repeats. And sentences on the conditions that cannot be judged: no inner folds can be made,
+        or hardly a test row of a shift is new.
     """
     judged: dict[tuple[str, float | str], list[_Judged]] = {}
     left_out: list[str] = []
@@ -69,11 +70,16 @@ def quiver(
     return _told(judged, settings.seed), left_out
 
 
+_FEWEST = 10
+"""Test rows of a class from which on hardly a resample (e ** -10 of them) is without any."""
+
+
 @dataclass(frozen=True, eq=False)
 class _Judged:
     """Both choices in one condition."""
 
     n_train: int
+    n_test: int
     sae_chosen: bool
     scores: tuple[float, float, float]
     """Macro F1 on test of the choice among baselines, among all, among SAE rows."""
@@ -91,6 +97,8 @@ def _judge(
     memory: OutcomeStore | None,
 ) -> _Judged:
     split = _without_copies(condition.split, units)
+    if condition.regime == "shift":
+        _require_test_rows(condition, split)
     folds = _folds(condition.target.take(split.train), settings.folds)
     evaluation = evaluate(
         representations,
@@ -107,7 +115,7 @@ def _judge(
     sae_chosen = inner[1] > inner[0]  # of equals, the baseline: it is the cheaper one
     scores, resampled = _scored(evaluation, condition.target.take(split.test), units[split.test], settings)
     gains = resampled[1] - resampled[0] if sae_chosen else np.zeros(settings.bootstrap)
-    return _Judged(len(split.train), sae_chosen, (scores[0], scores[sae_chosen], scores[1]), gains)
+    return _Judged(len(split.train), len(split.test), sae_chosen, (scores[0], scores[sae_chosen], scores[1]), gains)
 
 
 def _scored(
@@ -124,6 +132,22 @@ def _scored(
 def _without_copies(split: Split, units: NDArray[Any]) -> Split:
     """Test rows that have no copy, and no row of their group, among the training rows."""
     return replace(split, test=split.test[~np.isin(units[split.test], units[split.train])])
+
+
+def _require_test_rows(condition: Condition, split: Split) -> None:
+    """Refuse a shift to rows that are nearly all copies of the training rows, or of their groups."""
+    target = condition.target
+    if target.kind == "multilabel":
+        fewest = len(split.test)
+    else:
+        fewest = int(np.bincount(target.y[split.test], minlength=len(target.classes)).min())
+    if fewest < _FEWEST:
+        raise CorpusError(
+            f"{_FEWEST} test rows of each class are needed that are no copy of a training row and of no group of one; "
+            f"of {len(condition.split.test):,} test rows {len(split.test):,} are, {fewest:,} of the rarest class",
+            got=str(condition.level),
+            fix="shift to a source that shares no groups",
+        )
 
 
 def _folds(train: Target, folds: int) -> int:
@@ -148,7 +172,17 @@ def _told(judged: Mapping[tuple[str, float | str], Sequence[_Judged]], seed: int
         means: dict[str, Any] = {key: float(np.mean([row[key] for row in rows])) for key in keys}
         gain = _gain(means["all"] - means["baseline"], np.mean([gains for gains, _ in parts], axis=0))
         repeats = max(row["repeats"] for row in rows)
-        told.append({"regime": regime, "level": None, "n_train": None, "repeats": repeats, **means, "gain": gain})
+        told.append(
+            {
+                "regime": regime,
+                "level": None,
+                "n_train": None,
+                "n_test": None,
+                "repeats": repeats,
+                **means,
+                "gain": gain,
+            }
+        )
     return told
 
 
@@ -163,6 +197,7 @@ def _means(results: Sequence[_Judged]) -> dict[str, Any]:
     baseline, chosen, sae = np.mean([result.scores for result in results], axis=0)
     return {
         "n_train": int(np.mean([result.n_train for result in results])),
+        "n_test": int(np.mean([result.n_test for result in results])),
         "repeats": len(results),
         "baseline": float(baseline),
         "all": float(chosen),
