@@ -52,7 +52,7 @@ def quiver(
         A dict a condition (its repeats together) and one a regime with level None: ``regime``, ``level``, ``n_train``,
         ``n_test``, ``repeats``; mean macro F1 on test of the choice among baselines (``baseline``), among all (``all``)
         and among SAE rows alone (``sae``); ``sae_chosen``, the share of repeats in which the choice among all was an
-        SAE row; and ``gain``: ``{"value", "low", "high"}`` of ``all`` minus ``baseline``, with a 95 % bootstrap interval
+        SAE row; and ``gain``: ``{"value", "low", "high"}`` of ``all`` minus ``baseline``, its 95 % bootstrap interval
         over test units and repeats. And sentences on the conditions that cannot be judged: no inner folds can be made,
         or hardly a test row of a shift is new.
     """
