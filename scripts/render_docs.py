@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from render_claims import claims_page
 from render_edit import edit_page
@@ -20,6 +21,7 @@ from render_faithfulness import KEPT, faithfulness_block
 from render_lab import lab_page
 from render_reference import api_page, behaviour_keys, cli_page, spec_page
 from render_results import demo_block, labels_block, read_results, results_block, results_page, saes_block
+from render_transfers import matching_part, transfers_part
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -34,9 +36,9 @@ def pages() -> dict[Path, str]:
         kept = json.loads(KEPT.read_text(encoding="utf-8"))
         written["faithfulness.md"] = with_blocks(page, {"faithfulness": faithfulness_block(kept)})
     blocks = {"saes": saes_block(ROOT / "src" / "latentprobe" / "assets" / "saes")}
-    measured = read_results(ROOT / "results")
+    measured, transfers = read_results(ROOT / "results"), read_transfers()
     if measured:
-        written["results.md"] = results_page(measured)
+        written["results.md"] = results_page(measured, further_parts(transfers))
         blocks["results"] = results_block(measured)
     scored = ROOT / "results" / "labels.json"
     if scored.is_file():
@@ -47,12 +49,9 @@ def pages() -> dict[Path, str]:
     lab = json.loads(laboratory.read_text(encoding="utf-8")) if laboratory.is_file() else None
     if lab is not None:
         written["lab.md"] = lab_page(lab)
-    transfers = [
-        json.loads(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "results").glob("transfer_*.json"))
-    ]
     if measured:
         named = {results["name"]: results for results in measured}
-        written["claims.md"] = claims_page(named, {one["name"]: one for one in transfers}, lab)
+        written["claims.md"] = claims_page(named, transfers, lab)
     edits = ROOT / "results" / "edit.json"
     if edits.is_file():
         written["edit.md"] = edit_page(json.loads(edits.read_text(encoding="utf-8")))
@@ -64,6 +63,21 @@ def pages() -> dict[Path, str]:
         **{ROOT / "docs" / name: text for name, text in written.items()},
         readme: with_blocks(readme.read_text(encoding="utf-8"), blocks),
     }
+
+
+def read_transfers() -> dict[str, Any]:
+    """The measured transfers that are there, by name."""
+    paths = sorted((ROOT / "results").glob("transfer_*.json"))
+    return {results["name"]: results for path in paths if (results := json.loads(path.read_text(encoding="utf-8")))}
+
+
+def further_parts(transfers: dict[str, Any]) -> list[str]:
+    """What the results page has behind the comparisons."""
+    parts = [transfers_part(transfers)] if transfers else []
+    matching = ROOT / "results" / "behaviour_matching.json"
+    if matching.is_file():
+        parts.append(matching_part(json.loads(matching.read_text(encoding="utf-8"))))
+    return parts
 
 
 def with_blocks(text: str, blocks: dict[str, str]) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from render_details import certainty, classes, classifiers, few, groups, number, score
 from render_reference import WRITTEN, table
 
 __all__ = ["demo_block", "read_results", "results_block", "results_page", "saes_block"]
@@ -22,6 +23,7 @@ DATA_SETS = {
     "davidson": "24,783 tweets, hateful, offensive or neither (Davidson and others 2017, MIT licence).",
     "germeval2018": "8,541 German tweets, offensive or not, test part given (GermEval 2018, CC-BY-4.0).",
     "pubmedqa": "1,000 abstracts of medical papers, their question answered yes, no or maybe (PubMedQA, MIT licence).",
+    "hatecheck_german": "3,645 German test cases of hate speech detection (Multilingual HateCheck, CC-BY-4.0).",
     "surge_full": "The comments of surge_toxicity with everything beside the table.",
     "banking77": "13,083 questions of bank customers in 77 classes, test part given (Banking77, CC-BY-4.0).",
 }
@@ -33,11 +35,6 @@ AGAIN = ("surge_full",)
 SHOWN = 8
 #: Rows of each kind in the README's picture of the demonstration.
 DEMO_ROWS = 4
-#: Classes are shown one by one where the largest has this many times the test rows of the smallest.
-IMBALANCED = 2.0
-#: ... and where there are at most this many.
-CLASSES = 12
-
 #: A difference is called a win or a loss where its corrected p is below this.
 SIGNIFICANT = 0.05
 #: Verdicts as they read before "on 2 of 4 data sets", and before the name of a baseline.
@@ -49,6 +46,9 @@ SAID = {
     "behind": "are behind",
     "lose": "lose against",
 }
+
+#: What stands below the tables of a data set, where the run was asked for it.
+DETAILS = (classes, certainty, few, classifiers, groups)
 
 INTRO = """# Results
 
@@ -74,11 +74,11 @@ def read_results(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.is_file()]
 
 
-def results_page(measured: Sequence[Mapping[str, Any]]) -> str:
-    """docs/results.md: one table over all data sets, then each by itself."""
+def results_page(measured: Sequence[Mapping[str, Any]], further: Sequence[str]) -> str:
+    """docs/results.md: one table over all data sets, then each by itself, then further parts."""
     machine = f"Measured on {measured[0]['measured']['cores']} cores, without an accelerator.\n"
     parts = [WRITTEN + INTRO, _summary(measured, costs=True), _standing(measured) + "\n", machine]
-    return "\n".join([*parts, *(_one(results) for results in measured)])
+    return "\n".join([*parts, *(_one(results) for results in measured), *further])
 
 
 def results_block(measured: Sequence[Mapping[str, Any]]) -> str:
@@ -130,18 +130,14 @@ def _summary(measured: Sequence[Mapping[str, Any]], *, costs: bool) -> str:
             f"[{name}](#{name})" if costs else name,
             f"{results['n_rows']:,}",
             str(len(results["classes"])),
-            _score(results["selected"]),
-            f"{_score(results['best_baseline'])} {results['best_baseline']['name']}",
-            _score(_tfidf(results)),
+            score(results["selected"]),
+            f"{score(results['best_baseline'])} {results['best_baseline']['name']}",
+            score(_tfidf(results)),
             _gap(results["difference"]),
         ]
         cells += [f"{cost['seconds']:.0f} / {cost['seconds_again']:.0f}", f"{cost['peak_gib']:.1f}"] if costs else []
         rows.append(cells)
     return table(heads, rows, right=(1, 2))
-
-
-def _score(row: Mapping[str, Any]) -> str:
-    return f"{row['macro_f1']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
 
 
 def _gap(gap: Mapping[str, float]) -> str:
@@ -184,16 +180,17 @@ def _difference_from(results: Mapping[str, Any], baseline: str) -> Mapping[str, 
 
 
 def _one(results: Mapping[str, Any]) -> str:
-    """One data set: what came out, its best rows, and its classes where they differ in size."""
+    """One data set: what came out, its best rows, and what else the run was asked for."""
     sae = sorted((row for row in results["rows"] if row["kind"] == "sae"), key=_by_inner)
     baselines = sorted((row for row in results["rows"] if row["kind"] == "baseline"), key=_by_inner)
+    tested = {gap["baseline"] for gap in results["differences"] if gap["p_holm"] is not None}
     parts = [
         f"## {results['name']}\n\n{DATA_SETS[results['name']]} {_counts(results)}\n\n{_sentence(results)}\n",
         f"SAE features, the best {min(SHOWN, len(sae))} of {len(sae)} rows by inner folds:\n\n{_rows(sae[:SHOWN])}",
-        f"Baselines:\n\n{_rows(baselines)}",
+        f"Baselines, of {len(baselines)} rows the one of each kind that inner folds prefer:\n\n"
+        + _rows([row for row in baselines if row["name"] in tested]),
     ]
-    parts += [_classes(results)] if _is_imbalanced(results) else []
-    return "\n".join(parts + [block for block in (_certainty(results), _few(results), _classifiers(results)) if block])
+    return "\n".join(parts + [block for block in (told(results) for told in DETAILS) if block])
 
 
 def _counts(results: Mapping[str, Any]) -> str:
@@ -229,84 +226,17 @@ def _rows(rows: Sequence[Mapping[str, Any]]) -> str:
     cells = [
         [
             f"**{row['name']}**" if row["selected"] else row["name"],
-            _score(row),
+            score(row),
             f"{row['inner_macro_f1']:.3f}",
             f"{row['accuracy']:.3f}",
-            _number(row["roc_auc"]),
-            _number(row["ece"]),
+            number(row["roc_auc"]),
+            number(row["ece"]),
             f"{row['n_features']:,}",
             "" if row["C"] is None else f"{row['C']:g}",
         ]
         for row in rows
     ]
     return table(heads, cells, right=(2, 3, 4, 5, 6, 7))
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
-
-
-def _certainty(results: Mapping[str, Any]) -> str:
-    """What the test part can tell, how lucky its best row is, and what further splits say."""
-    if not results.get("power"):
-        return ""
-    curse = results["winners_curse"]["sae"]
-    said = [
-        results["power"]["sentence"],
-        f"The best SAE row on test is {curse['value']:+.3f} above the chosen one: the winner's curse.",
-    ]
-    if results.get("repeats"):
-        gap, splits = results["repeats"]["difference"], len(results["repeats"]["splits"])
-        between = f"{gap['mean']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}], p = {gap['p']:.3f}"
-        said.append(f"Over {splits} splits, the chosen SAE row minus the best baseline is {between}.")
-    return " ".join(said) + "\n"
-
-
-def _few(results: Mapping[str, Any]) -> str:
-    """Macro F1 on test with the best k features, by each rule."""
-    points = (results.get("curves") or {}).get("k_sparse")
-    if not points:
-        return ""
-    counts = sorted({point["k"] for point in points})
-    lines: dict[tuple[str, str], dict[int, float]] = {}
-    for point in points:
-        lines.setdefault((point["representation"], point["rule"]), {})[point["k"]] = point["macro_f1"]
-    rows = [[name, rule, *(f"{scores[k]:.3f}" for k in counts)] for (name, rule), scores in lines.items()]
-    heads = ["macro F1 on test with the best", "by", *(str(k) for k in counts)]
-    return table(heads, rows, right=tuple(range(2, len(heads))))
-
-
-def _classifiers(results: Mapping[str, Any]) -> str:
-    """Other classifiers on the chosen row and on the best of hidden states and of word counts."""
-    probes = results.get("probes")
-    if not probes:
-        return ""
-    rows = [
-        [
-            one["name"],
-            one["probe"],
-            _score(one),
-            f"{one['inner_macro_f1']:.3f}",
-            _number(one["ece_uncalibrated"]),
-            _number(one["ece"]),
-        ]
-        for one in probes
-    ]
-    heads = ["", "classifier", "macro F1 on test", "inner folds", "ECE before calibration", "after"]
-    return table(heads, rows, right=(2, 3, 4, 5))
-
-
-def _is_imbalanced(results: Mapping[str, Any]) -> bool:
-    support = [row["support"] for row in results["selected_details"]["per_class"]]
-    return len(support) <= CLASSES and max(support) > IMBALANCED * min(support)
-
-
-def _classes(results: Mapping[str, Any]) -> str:
-    """F1 by class of the chosen row and of the best baseline."""
-    pairs = zip(results["selected_details"]["per_class"], results["best_baseline_details"]["per_class"], strict=True)
-    cells = [[one["class"], f"{one['support']:,}", f"{one['f1']:.3f}", f"{other['f1']:.3f}"] for one, other in pairs]
-    heads = ["class", "test rows", "F1 of SAE features", "F1 of the best baseline"]
-    return f"By class:\n\n{table(heads, cells, right=(1, 2, 3))}"
 
 
 def labels_block(measured: dict[str, Any]) -> str:

@@ -21,7 +21,16 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Specs of `latentprobe run`, by the name of their file under specs/.
-RUNS = ("surge_toxicity", "xstest", "davidson", "banking77", "germeval2018", "pubmedqa", "hatecheck_german", "surge_full")
+RUNS = (
+    "surge_toxicity",
+    "xstest",
+    "davidson",
+    "banking77",
+    "germeval2018",
+    "pubmedqa",
+    "hatecheck_german",
+    "surge_full",
+)
 #: Specs of `latentprobe transfer`, and the file each leaves.
 TRANSFERS = {
     "transfer/demo": "transfer.json",

@@ -197,6 +197,19 @@ def test_the_sae_of_a_base_model_is_taken_on_the_tuned_one_only_when_asked(world
     assert set(sae) == {str(world / "base"), str(world / "base-tuned")}
     assert len({row["name"] for row in sae.values()}) == 2
     assert all(row["macro_f1"] > 0.8 for row in sae.values())
+    places = {place["model"]: place for place in results["reconstruction"]["places"]}
+    assert set(places) == set(sae) and len({place["trained_on"] for place in places.values()}) == 1
+    for model, place in places.items():
+        assert place["best"]["name"] == sae[model]["name"]
+        assert place["best"]["macro_f1"] == sae[model]["macro_f1"]
+        # Second opinion: the check of the SAE alone, on the training rows.
+        corpus = make_plan(spec(accept_model=True), world / "store").corpus
+        rows = [corpus.texts[row] for row in split(corpus, test=0.34, seed=0).train]
+        alone = check_sae(str(world / "sae-base"), model=model, texts=rows, device="cpu").figures
+        assert place["figures"] == {name: getattr(alone, name) for name in place["figures"]}
+    assert places[str(world / "base")]["figures"] != places[str(world / "base-tuned")]["figures"]
+    page = (out / "report.html").read_text()
+    assert 'id="reconstruction"' in page and "Explained variance" in page
 
 
 def test_a_check_says_what_the_sae_of_the_base_model_rebuilds_on_the_tuned_one(world: Path) -> None:

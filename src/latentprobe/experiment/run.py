@@ -26,6 +26,7 @@ from latentprobe.experiment.features import Plan, make_plan
 from latentprobe.experiment.further import curves, regimes
 from latentprobe.experiment.labelling import with_scores
 from latentprobe.experiment.places import require_folder
+from latentprobe.experiment.reconstruction import rebuilt, with_scores_of
 from latentprobe.experiment.representations import COLUMNS, representations
 from latentprobe.experiment.results import METRICS, predictions_table, results_of
 from latentprobe.experiment.statistics import statistics_of
@@ -80,6 +81,7 @@ def run_experiment(
         trials = trials_of(plan.corpus, units_of(plan.corpus), spec.probe, spec.evaluate, test=share)
     with watch.stage("extract"):
         plan.extract(reporter)
+        places = rebuilt(plan, parts, reporter)
     rows = representations(plan.spec, plan.all_sources, plan.corpus, plan.store, plan.answers)
     with watch.stage("evaluate"):
         evaluation = _evaluate(plan, rows, parts, jobs, reporter)
@@ -89,6 +91,7 @@ def run_experiment(
         blocks["curves"] = curves(plan, parts, rows, evaluation, jobs)
     with watch.stage("regimes"):
         blocks["regimes"] = regimes(plan, parts, rows, jobs, reporter)
+    blocks["reconstruction"] = with_scores_of(places, evaluation.rows)
     assert evaluation.selected is not None
     row: dict[str, Any] = dict.fromkeys(COLUMNS) | evaluation.rows[evaluation.selected]
     source = _selected_source(plan, row)

@@ -87,6 +87,7 @@ def render_report(run: RunFiles) -> str:
         "repeats": statistics.repeats(run.results),
         "groups": statistics.groups(run.results),
         "classifiers": statistics.classifiers(run.results),
+        "reconstruction": statistics.reconstruction(run.results),
         "leakage": statistics.leakage(run.results),
         "making": sections.making(run),
     }

@@ -11,7 +11,7 @@ from typing import Any
 from latentprobe.report import wording
 from latentprobe.visible import shortened
 
-__all__ = ["certainty", "classifiers", "groups", "leakage", "repeats", "truth"]
+__all__ = ["certainty", "classifiers", "groups", "leakage", "reconstruction", "repeats", "truth"]
 
 Section = dict[str, Any]
 
@@ -177,6 +177,30 @@ def _cell(score: Mapping[str, Any] | None) -> tuple[str, str]:
     if score is None:
         return "–", ""
     return wording.number(score["value"]), wording.interval(score["low"], score["high"])
+
+
+def reconstruction(results: Section) -> Section | None:
+    """What each SAE rebuilds of each model's states, beside how well its features classify."""
+    block = results.get("reconstruction")
+    if not block:
+        return None
+    lines = [
+        {
+            "model": place["model"],
+            "layer": place["layer"],
+            "sae": place["sae"],
+            "trained_on": place["trained_on"] or "–",
+            "figures": [
+                wording.number(place["figures"][name], 3)
+                for name in ("l0", "explained_variance", "cosine", "norm_ratio")
+            ],
+            "score": wording.number(place["best"]["macro_f1"], 3),
+            "interval": wording.interval(place["best"]["low"], place["best"]["high"], 3),
+            "best": place["best"]["name"],
+        }
+        for place in block["places"]
+    ]
+    return {"rows": block["rows"], "lines": lines}
 
 
 def classifiers(results: Section) -> list[Section] | None:
