@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from markupsafe import Markup
-
-from latentprobe.report.page import _environment, _hash, _packaged
+from latentprobe.report.html import filled
 from latentprobe.report.wording import signed
 
 __all__ = ["comparison_page", "edit_page"]
@@ -54,33 +52,22 @@ def _page(
     names: tuple[str, str],
     lists: Mapping[str, list[Mapping[str, Any]]],
 ) -> str:
-    style, script = _packaged("report.css"), _packaged("report.js")
-    policy = (
-        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
     scores = found["scores"]
-    return (
-        _environment()
-        .get_template("comparison.html.j2")
-        .render(
-            policy=Markup(policy),
-            style=Markup(style),
-            script=Markup(script),
-            eyebrow=eyebrow,
-            title=title,
-            lead=lead,
-            names=names,
-            data=found["data"],
-            n_rows=None if scores is None else scores["n_rows"],
-            lines=[] if scores is None else list(_lines(scores)),
-            flipped=None if scores is None else scores["flipped"],
-            share=None if scores is None else f"{scores['flipped']['share']['value']:.1%}",
-            rows=[] if scores is None else [_row(row) for row in scores["flipped"].get("rows", [])[:ROWS]],
-            lists={name: own[:FEATURES] for name, own in lists.items() if own},
-            search=_search(found.get("proposal")),
-        )
-    )
+    parts = {
+        "eyebrow": eyebrow,
+        "title": title,
+        "lead": lead,
+        "names": names,
+        "data": found["data"],
+        "n_rows": None if scores is None else scores["n_rows"],
+        "lines": [] if scores is None else list(_lines(scores)),
+        "flipped": None if scores is None else scores["flipped"],
+        "share": None if scores is None else f"{scores['flipped']['share']['value']:.1%}",
+        "rows": [] if scores is None else [_row(row) for row in scores["flipped"].get("rows", [])[:ROWS]],
+        "lists": {name: own[:FEATURES] for name, own in lists.items() if own},
+        "search": _search(found.get("proposal")),
+    }
+    return filled("comparison.html.j2", parts)
 
 
 def _lines(scores: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -1,26 +1,14 @@
-"""The page: template, style and script from this package, everything of the run escaped, written as one file.
-
-The page loads nothing: its policy allows exactly the style and the script that stand in it, by their hashes. Knows
-nothing of what the figures mean.
-"""
+"""The pages of a run and of a transfer: their sections, filled into templates and written beside the results."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from importlib import resources
 from pathlib import Path
-from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
 
 from latentprobe.files import write_text
-from latentprobe.report import classes, curves, rows, sections, statistics, transfer, wording
-from latentprobe.report.charts import sign
+from latentprobe.report import classes, curves, rows, sections, statistics, transfer
 from latentprobe.report.feature_pages import feature_pages
+from latentprobe.report.html import filled
 from latentprobe.report.run_files import RunFiles, read_run, read_transfer
-from latentprobe.visible import shortened, visible
 
 __all__ = ["render_report", "render_transfer_report", "write_report", "write_transfer_report"]
 
@@ -60,14 +48,10 @@ def write_transfer_report(folder: Path) -> Path:
 
 def render_report(run: RunFiles) -> str:
     """The page of a run, as HTML of at most ``LARGEST`` bytes where the rest leaves room for any test rows."""
-    style, script = _packaged("report.css"), "".join(map(_packaged, _SCRIPTS))
     pages = feature_pages(run.evidence)
     parts = {
         "feature_pages": pages,
         "linked": {page["feature"] for page in pages},
-        "policy": Markup(_policy(style, script)),
-        "style": Markup(style),
-        "script": Markup(script),
         "name": run.results["name"],
         "target": run.results.get("target"),
         "summary": sections.summary(run.results, run.environment),
@@ -91,81 +75,23 @@ def render_report(run: RunFiles) -> str:
         "leakage": statistics.leakage(run.results),
         "making": sections.making(run),
     }
-    template = _environment().get_template("report.html.j2")
-    without = template.render(**parts, browser=None)
+    without = filled("report.html.j2", parts | {"browser": None}, scripts=_SCRIPTS)
     if not run.decisions:
         return without
     room = LARGEST - len(without.encode("utf-8")) - BESIDE
-    return template.render(**parts, browser=rows.browser(run.decisions, run.results, room))
+    browser = rows.browser(run.decisions, run.results, room)
+    return filled("report.html.j2", parts | {"browser": browser}, scripts=_SCRIPTS)
 
 
 def render_transfer_report(run: RunFiles) -> str:
     """The page of a transfer, as HTML."""
-    style, script = _packaged("report.css"), _packaged("report.js")
-    return (
-        _environment()
-        .get_template("transfer.html.j2")
-        .render(
-            policy=Markup(_policy(style, script)),
-            style=Markup(style),
-            script=Markup(script),
-            name=run.results["name"],
-            summary=transfer.summary(run.results, run.environment),
-            matrices=transfer.matrices(run.results),
-            choices=transfer.choices(run.results),
-            overlap=transfer.overlap(run.results),
-            rows=transfer.representations(run.results),
-            making=sections.making(run),
-        )
-    )
-
-
-def _policy(style: str, script: str) -> str:
-    return (
-        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def _environment() -> Environment:
-    """Escapes everything, shows what is invisible, and refuses a name that is not there."""
-    environment = Environment(
-        loader=PackageLoader("latentprobe.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "fixed": wording.number,
-        "signed": wording.signed,
-        "counted": wording.counted,
-        "short": shortened,
-        "lines": _lines,
-        "as_is": Markup,
+    parts = {
+        "name": run.results["name"],
+        "summary": transfer.summary(run.results, run.environment),
+        "matrices": transfer.matrices(run.results),
+        "choices": transfer.choices(run.results),
+        "overlap": transfer.overlap(run.results),
+        "rows": transfer.representations(run.results),
+        "making": sections.making(run),
     }
-    environment.globals["sign"] = sign
-    return environment
-
-
-def _shown(value: Any) -> Any:
-    """What every expression of the template passes through: nothing of a stranger's text reaches the page unseen."""
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return visible(value)
-    return value
-
-
-def _lines(text: str) -> Markup:
-    """A text whose line breaks are kept, for ``<pre>``."""
-    return Markup("\n").join(escape(visible(line)) for line in text.replace("\r\n", "\n").split("\n"))
-
-
-def _packaged(name: str) -> str:
-    return (resources.files("latentprobe.report") / "templates" / name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    """The source expression that allows exactly this inline text."""
-    digest = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
-    return f"'sha256-{digest}'"
+    return filled("transfer.html.j2", parts)
