@@ -33,12 +33,14 @@ def report(
 ) -> None:
     """Write report.html of a finished run again, and say where it is; or print the run in another format.
 
-    markdown: outcome, main rows, classes, differences, features. latex: the main rows, for booktabs. csv: all rows.
+    markdown: outcome, main rows, classes, differences, features. latex: the main rows, for booktabs. csv: all rows. Of
+    a transfer: outcome and matrices; the matrix; all cells. These three also take the folders that `compare --out` and
+    `edit` wrote: every score before and after.
     """
-    from latentprobe.report import FORMATS, read_run, write_report, write_transfer_report
+    from latentprobe.report import text_of, write_report, write_transfer_report
 
     if form is not Format.html:
-        sys.stdout.write(FORMATS[form.value](read_run(run_dir)))
+        sys.stdout.write(text_of(run_dir, form.value))
         return
     path = (write_transfer_report if (run_dir / "transfer.json").is_file() else write_report)(run_dir)
     sys.stdout.write(f"{path}\n")

@@ -7,7 +7,7 @@ nothing of models, features or fits.
 from latentprobe.report.page import render_report, render_transfer_report, write_report, write_transfer_report
 from latentprobe.report.recommendation import recommendation
 from latentprobe.report.run_files import read_run
-from latentprobe.report.texts import FORMATS
+from latentprobe.report.texts import FORMATS, text_of
 
 __all__ = [
     "FORMATS",
@@ -15,6 +15,7 @@ __all__ = [
     "recommendation",
     "render_report",
     "render_transfer_report",
+    "text_of",
     "write_report",
     "write_transfer_report",
 ]

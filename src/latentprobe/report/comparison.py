@@ -11,7 +11,7 @@ from typing import Any
 from latentprobe.report.html import filled
 from latentprobe.report.wording import signed
 
-__all__ = ["comparison_page", "edit_page"]
+__all__ = ["comparison_page", "edit_page", "score_lines"]
 
 #: Features of each list, and flipped rows, that the page shows; the JSON beside it has all.
 FEATURES, ROWS = 100, 2000
@@ -60,7 +60,7 @@ def _page(
         "names": names,
         "data": found["data"],
         "n_rows": None if scores is None else scores["n_rows"],
-        "lines": [] if scores is None else list(_lines(scores)),
+        "lines": [] if scores is None else list(score_lines(scores)),
         "flipped": None if scores is None else scores["flipped"],
         "share": None if scores is None else f"{scores['flipped']['share']['value']:.1%}",
         "rows": [] if scores is None else [_row(row) for row in scores["flipped"].get("rows", [])[:ROWS]],
@@ -70,8 +70,8 @@ def _page(
     return filled("comparison.html.j2", parts)
 
 
-def _lines(scores: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """A line a score: both values, the change, and whether its interval leaves out no change."""
+def score_lines(scores: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """A line a score: both values, the change, whether its interval leaves out no change, and plain figures."""
     named = [("macro F1", scores["macro_f1"]), ("accuracy", scores["accuracy"])]
     named += [(f"F1 of {one['class']}", one) for one in scores["per_class"] if "change" in one]
     for column, by in scores["by"].items():
@@ -89,12 +89,22 @@ def _lines(scores: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             "after": _value(one["after"]),
             "change": signed(change["value"], 3),
             "interval": f"[{signed(change['low'], 3)}, {signed(change['high'], 3)}]",
-            "sure": change["low"] > 0 or change["high"] < 0,
+            # A widest gap is too wide in every resample: where that alone moves it, its own change lies outside.
+            "sure": not change["low"] <= 0 <= change["high"] and change["low"] <= change["value"] <= change["high"],
+            "plain": {"score": name, **_plain("before", one), **_plain("after", one), **_plain("change", one)},
         }
 
 
 def _value(one: Any) -> str:
     return f"{one:.3f}" if isinstance(one, float) else f"{one['value']:.3f} [{one['low']:.3f}, {one['high']:.3f}]"
+
+
+def _plain(what: str, one: Mapping[str, Any]) -> dict[str, float]:
+    """A value of a score, with its interval where it has one, under names of its own."""
+    value = one[what]
+    if isinstance(value, float):
+        return {what: value}
+    return {what: value["value"], f"{what} low": value["low"], f"{what} high": value["high"]}
 
 
 def _row(row: Mapping[str, Any]) -> dict[str, str]:

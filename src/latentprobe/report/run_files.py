@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from latentprobe.errors import SpecError
 from latentprobe.files import read_json
 
-__all__ = ["RunFiles", "read_run", "read_transfer"]
+__all__ = ["RunFiles", "read_comparison", "read_run", "read_transfer"]
 
 REQUIRED = ("name", "metric", "n_train", "n_test", "classes", "selected", "best_baseline", "difference", "rows")
 
@@ -54,6 +54,18 @@ def read_transfer(folder: Path) -> RunFiles:
     results = _results(Path(folder), "transfer.json", TRANSFER_REQUIRED, verb="transfer")
     rows = sum(domain["rows"] for domain in results["domains"])
     return _files(Path(folder), results | {"n_rows": rows, "n_train": rows, "n_test": rows}, evidence={})
+
+
+def read_comparison(path: Path) -> dict[str, Any]:
+    """Read comparison.json or edit.json.
+
+    Raises:
+        SpecError: it is damaged, or from another program.
+    """
+    found = _json(path)
+    if missing := [key for key in ("scores", "data") if key not in found]:
+        raise _unusable(path, f"no {', '.join(missing)}")
+    return found
 
 
 def _results(folder: Path, name: str, required: Sequence[str], *, verb: str) -> dict[str, Any]:
