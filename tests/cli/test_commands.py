@@ -38,7 +38,7 @@ ENVIRONMENT = {
     "latentprobe", "python", "platform", "packages", "cpu_count", "models", "saes", "fingerprints", "seed", "seconds",
 }  # fmt: skip
 DECISION = {"id", "label", "score", "probabilities", "flagged", "threshold"}
-FEATURE = {"feature", "label", "weight", "value", "contribution", "tokens"}
+FEATURE = {"feature", "label", "label_score", "weight", "value", "contribution", "tokens"}
 TOKEN = {"text", "start", "end", "value", "share"}
 
 Command = Callable[..., str]
@@ -264,10 +264,13 @@ def test_explain_shows_the_text_the_decision_and_the_tokens_of_each_feature(fini
     lines = said.splitlines()
     assert lines[0] == text
     assert lines[1].startswith(f"-> {decision['label']}  score {decision['score']:.3f}")
-    assert len(decision["features"]) == 4 == len(lines) - 3
-    for line, feature in zip(lines[3:], decision["features"], strict=True):
+    assert len(decision["features"]) == 4 == len(lines) - 4
+    for line, feature in zip(lines[3:-1], decision["features"], strict=True):
         assert line.split()[:2] == [f"{feature['contribution']:+.3f}", str(feature["feature"])]
         assert all(token["text"] in line for token in feature["tokens"])
+        both = [feature["label_score"][name] for name in ("strongest", "score")]
+        assert " · ".join("–" if one is None else f"{one:.2f}" for one in both) in line
+    assert lines[-1].startswith("label score: ") and "0.5 is chance" in lines[-1]
 
 
 def test_explain_of_an_empty_text_says_that_no_feature_is_on(finished: Finished, run: Command) -> None:

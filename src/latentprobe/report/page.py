@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from latentprobe.files import write_text
+from latentprobe.label_wording import worth
 from latentprobe.report import classes, curves, rows, sections, statistics, transfer, wording
 from latentprobe.report.charts import sign
 from latentprobe.report.feature_pages import feature_pages
@@ -139,6 +140,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "fixed": wording.number,
         "signed": wording.signed,
+        "worth": worth,
         "counted": wording.counted,
         "short": shortened,
         "lines": _lines,

@@ -43,6 +43,11 @@ class RowBrowser {
     return this.data.labels[feature] ?? `feature ${feature}`;
   }
 
+  number(feature) {
+    const told = this.data.worth?.[feature];
+    return told ? `feature ${feature} · label score ${told}` : `feature ${feature}`;
+  }
+
   matching() {
     const words = (input) => input.value.trim().toLocaleLowerCase().split(/\s+/).filter(Boolean);
     const inText = words(this.asked.text);
@@ -147,7 +152,7 @@ class RowBrowser {
       const there = document.getElementById(`feature-${feature}`);
       const name = element(there ? "a" : "span", there ? { href: `#feature-${feature}` } : {}, element("bdi", {}, this.label(feature)));
       const seen = start >= 0 ? row.text.slice(start, end) : token;
-      return element("tr", {}, element("th", { scope: "row" }, name, element("small", { className: "soft" }, `feature ${feature}`)),
+      return element("tr", {}, element("th", { scope: "row" }, name, element("small", { className: "soft" }, this.number(feature))),
         element("td", {}, element("bdi", {}, seen)), element("td", { className: "num" }, signed(added)),
         element("td", { className: "picture narrow" }, bar(Math.abs(added) / most, added < 0)));
     });
