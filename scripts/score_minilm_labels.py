@@ -21,6 +21,7 @@ import minilm_texts
 from label_minilm_saes import activations
 from latentprobe.explain.label_rules import rule_of
 from latentprobe.explain.label_scores import LabelScore, LabelScores, better_than_chance, score_labels
+from latentprobe.files import sha256_file
 from latentprobe.store.labels import SCORES
 from latentprobe.store.token_activations import TokenActivations
 from minilm_sae_folder import encode
@@ -110,12 +111,13 @@ def main() -> None:
             score_labels(texts, own, {j: label for j, label in said.items() if says_something(label)})
             for said in (labels, of_another)
         )
-        results["saes"][folder.name] = summary(labels, scores, others)
-        print(folder.name, results["saes"][folder.name], flush=True)
+        told = summary(labels, scores, others)
+        print(folder.name, told, flush=True)
         aside = folder / ".labels.new"
         rows_told = [json.dumps(with_scores(line, scores), ensure_ascii=False) for line in lines]
         aside.write_text("\n".join(rows_told) + "\n", encoding="utf-8")
         aside.replace(file)
+        results["saes"][folder.name] = {"labels_sha256": sha256_file(file), **told}
     arguments.results.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 

@@ -64,6 +64,14 @@ def test_neuronpedias_export_finds_its_sae_by_its_own_id(tmp_path: Path) -> None
     assert labels("gemma-scope:2b-pt-res/layer_12/width_65k/canonical") == {}
 
 
+@pytest.mark.parametrize("packed", [True, False])
+def test_one_batch_of_the_export_is_read_alone(tmp_path: Path, packed: bool) -> None:
+    lines = "\n".join(json.dumps(explanation(index, f"about {index}")) for index in (0, 10)).encode()
+    path = tmp_path / ("batch-0.jsonl.gz" if packed else "batch-0.jsonl")
+    path.write_bytes(gzip.compress(lines) if packed else lines)
+    assert import_labels(path)["labels"] == 2 and labels(GEMMA) == {0: "about 0", 10: "about 10"}
+
+
 def test_an_answer_of_its_api_is_read_too(tmp_path: Path, sae: str) -> None:
     said = [{"description": "dogs", "typeName": "t", "explanationModelName": "m"}]
     answer = {"modelId": "gemma-2-2b", "layer": "12-gemmascope-res-16k", "index": "7", "explanations": said}
@@ -72,6 +80,9 @@ def test_an_answer_of_its_api_is_read_too(tmp_path: Path, sae: str) -> None:
     assert import_labels(path, sae=GEMMA)["labels"] == 1 and labels(GEMMA) == {7: "dogs"}
     path.write_text(json.dumps({"results": [explanation(8, "cats")], "resultsCount": 1}))
     assert import_labels(path)["labels"] == 1 and labels(GEMMA) == {8: "cats"}
+    several = [answer | {"index": str(index)} for index in (5, 6)] + [answer | {"index": "9", "explanations": []}]
+    path.write_text(json.dumps(several))
+    assert import_labels(path)["labels"] == 2 and labels(GEMMA) == {5: "dogs", 6: "dogs"}
     path.write_text(json.dumps({"3": "three", "4": "four"}))
     assert import_labels(path, sae=sae)["labels"] == 2 and labels(sae) == {3: "three", 4: "four"}
     path.write_text(json.dumps(["none", "one"]))

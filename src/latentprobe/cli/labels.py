@@ -66,8 +66,8 @@ def make(
     Give some thousand texts of the kind your classifier will read. A fifth is held out, and the labels are scored on
     it at once. No service is needed; with --endpoint a chat model writes the labels of --features instead, and judges
     them. --json prints {"sae", "labels", "scored", "better_than_chance", "median_score", "strongest": {"scored",
-    "better_than_chance", "median_score"}, "source", "sha256", "made", "how", "model", "width", "texts", "over",
-    "file"}.
+    "better_than_chance", "median_score"}, "source", "sha256", "made", "how", "model", "width", "texts",
+    "scored_on": {"texts", "held_out", "judges"}, "over", "file"}.
     """
     from latentprobe.experiment.own_labelling import make_labels
 

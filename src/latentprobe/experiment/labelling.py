@@ -62,10 +62,10 @@ def shown_labels(sae: str, features: Sequence[int] = ()) -> dict[str, Any]:
     table = label_table(sae)
     rows = {feature: table.features.get(feature) for feature in features}
     return {
+        **table.provenance,
         "sae": sae,
         "labels": len(table.features),
         "scored": len(table.scores),
-        **table.provenance,
         "features": {feature: None if row is None else row._asdict() for feature, row in rows.items()},
     }
 

@@ -101,7 +101,7 @@ def make_labels(
     provenance = {
         "source": texts.name, "sha256": _hash(rows), "made": date.today().isoformat(), "how": "made here",
         "model": read.model, "width": read.width, "texts": len(rows),
-        "scored": {"texts": int(held.sum()), "held_out": f"a fifth of {texts.name}", "judges": judges},
+        "scored_on": {"texts": int(held.sum()), "held_out": f"a fifth of {texts.name}", "judges": judges},
     }  # fmt: skip
     if before.features:
         provenance["over"] = before.provenance
@@ -131,8 +131,9 @@ def score_own_labels(
     read = _read(sae, texts, text, model, features, device, reporter, but=table.provenance.get("sha256"))
     labels = {feature: table.features[feature] for feature in read.wanted if feature in table.features}
     judged, judges = _scored(read.rows, read.tokens, labels, chat, reporter)
-    scored = {"texts": len(read.rows), "held_out": texts.name, "judges": judges}
-    return _kept(sae, LabelTable(table.features | _with(labels, judged), table.provenance | {"scored": scored}), judged)
+    scored_on = {"texts": len(read.rows), "held_out": texts.name, "judges": judges}
+    provenance = table.provenance | {"scored_on": scored_on}
+    return _kept(sae, LabelTable(table.features | _with(labels, judged), provenance), judged)
 
 
 @dataclass(frozen=True)
@@ -266,11 +267,11 @@ def _kept(sae: str, table: LabelTable, scores: LabelScores) -> dict[str, Any]:
     """Write the table, and tell what it holds."""
     file = write_label_table(label_key(sae), table)
     return {
+        **table.provenance,
         "sae": sae,
         "labels": len(table.features),
         **_worth(scores.everywhere),
         "strongest": _worth(scores.strongest),
-        **table.provenance,
         "file": str(file),
     }
 

@@ -88,7 +88,7 @@ class LabelTable:
 
     Attributes:
         features: feature -> what is said of it.
-        provenance: source, sha256, made, model, source_id, width, scored: plain values, ready for JSON.
+        provenance: source, sha256, made, model, source_id, width, scored_on: plain values, ready for JSON.
     """
 
     features: dict[int, FeatureLabel]
