@@ -43,11 +43,6 @@ class RowBrowser {
     return this.data.labels[feature] ?? `feature ${feature}`;
   }
 
-  number(feature) {
-    const told = this.data.worth?.[feature];
-    return told ? `feature ${feature} · label score ${told}` : `feature ${feature}`;
-  }
-
   matching() {
     const words = (input) => input.value.trim().toLocaleLowerCase().split(/\s+/).filter(Boolean);
     const inText = words(this.asked.text);
@@ -151,8 +146,10 @@ class RowBrowser {
     const lines = row.lit.map(([feature, added, start, end, token]) => {
       const there = document.getElementById(`feature-${feature}`);
       const name = element(there ? "a" : "span", there ? { href: `#feature-${feature}` } : {}, element("bdi", {}, this.label(feature)));
+      const score = this.data.worth?.[feature];
+      const worth = score ? [element("small", { className: "soft" }, `label score ${score}`)] : [];
       const seen = start >= 0 ? row.text.slice(start, end) : token;
-      return element("tr", {}, element("th", { scope: "row" }, name, element("small", { className: "soft" }, this.number(feature))),
+      return element("tr", {}, element("th", { scope: "row" }, name, element("small", { className: "soft" }, `feature ${feature}`), ...worth),
         element("td", {}, element("bdi", {}, seen)), element("td", { className: "num" }, signed(added)),
         element("td", { className: "picture narrow" }, bar(Math.abs(added) / most, added < 0)));
     });
