@@ -16,8 +16,10 @@ import yaml
 
 from latentprobe import Classifier
 from latentprobe.config import parse_spec
+from latentprobe.encode.formats import label_table
 from latentprobe.experiment.demo import EXAMPLES
 from latentprobe.experiment.run import RUN_FILES
+from latentprobe.store.labels import shown_label
 from tests.cli.conftest import Finished
 from tests.cli.small_world import in_this_process, latentprobe, listing, messages, small_spec, write_csv, write_spec
 
@@ -301,6 +303,29 @@ def test_a_run_is_printed_in_other_formats(finished: Finished, run: Command) -> 
     for form in ("markdown", "latex", "csv"):
         assert score[:4] in run(finished.folder, "report", "out", "--format", form)
     assert listing(finished.out) == before
+
+
+def test_wherever_a_run_names_a_feature_its_label_has_the_score_of_the_labels_table(finished: Finished) -> None:
+    table = label_table("bundled:minilm-l3-1k")
+    evidence = json.loads((finished.out / "evidence.json").read_text(encoding="utf-8"))
+    decisions = pq.read_table(finished.out / "decisions.parquet").to_pylist()
+    manifest = json.loads((finished.bundle / "probe.json").read_text(encoding="utf-8"))
+    named = {
+        "classes": [feature for one in evidence["classes"] for feature in one["features"]],
+        "profiles": evidence["profiles"],
+        "neighbours": [other for one in evidence["profiles"] for other in one["neighbours"]],
+        "decisions": [feature for row in decisions for feature in row["features"]],
+        "bundle": manifest["features"],
+    }
+    for where, features in named.items():
+        assert any(feature["label_score"] for feature in features), where
+        for feature in features:
+            expected = shown_label(table.features, feature["feature"])
+            assert feature["label"] == expected["label"], where
+            score = expected["label_score"]
+            assert feature["label_score"] == (None if score is None else pytest.approx(score)), where
+    assert evidence["labels"] == table.provenance
+    assert "label score " in (finished.out / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_decisions_of_a_run_are_those_of_its_predictions_and_of_its_bundle(finished: Finished) -> None:
