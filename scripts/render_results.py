@@ -336,7 +336,7 @@ def labels_block(measured: dict[str, Any]) -> str:
             "",
             "Of another latent: the same with each label given to a latent drawn by chance, to check the measure.",
             "Recall: of all such words, the share that the label names; the median. Of the words that a label names,",
-            f"{min(precision):.0%} to {max(precision):.0%} have the latent, by SAE (median). Not scored: labels",
+            f"{min(precision):.0%} to {max(precision):.0%} have the latent, the medians of all. Not scored: labels",
             "without a word, and latents that are on, or at their strongest, in fewer than ten of the texts.",
             "",
         ]
