@@ -116,7 +116,8 @@ Licence of the weights: {card["licence"]}. No text of the data sets is stored he
 latent, words it answers to, its share of tokens on and its greatest value, all from every second training text. The
 words are found by a rule (`scripts/label_minilm_saes.py`): they say where a latent fires most, not what it means. Some
 are offensive, as is some of the text. `score` says how well the label predicts on held-out text where the latent fires
-(area under the ROC curve, 0.5 is chance; `low` to `high` is its 95 % interval; `scripts/score_minilm_labels.py`).
+(area under the ROC curve, 0.5 is chance; `low` to `high` is its 95 % interval; `scripts/score_minilm_labels.py`), and
+`strongest` the same where it fires strongest.
 """
 
 

@@ -246,25 +246,28 @@ def labels_block(measured: dict[str, Any]) -> str:
         f"The labels of the bundled SAEs, on {texts:,} held-out texts ({measured['tokens']:,} tokens of "
         f"{', '.join(measured['texts'])}), none of which an SAE was trained on or a label made from:",
         "",
-        "| SAE | labels scored | better than chance | of another latent | score, quartiles | above 0.7 | precision | "
+        "| SAE | words | labels scored | better than chance | of another latent | score, quartiles | above 0.7 | "
         "recall |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, row in measured["saes"].items():
-        low, middle, high = row["score_quartiles"]
-        lines.append(
-            f"| {name} | {row['scored']:,} of {row['labels']:,} | {row['share_better']:.1%} | "
-            f"{row['share_better_of_another']:.1%} | {low:.2f}, {middle:.2f}, {high:.2f} | "
-            f"{row['share_above_0.7']:.1%} | {row['median_precision']:.2f} | {row['median_recall']:.2f} |"
-        )
+        for key, where in (("strongest", "where strongest"), ("everywhere", "wherever on")):
+            told = row[key]
+            low, middle, high = told["score_quartiles"]
+            lines.append(
+                f"| {name} | {where} | {told['scored']:,} of {row['labels']:,} | {told['share_better']:.1%} | "
+                f"{told['share_better_of_another']:.1%} | {low:.2f}, {middle:.2f}, {high:.2f} | "
+                f"{told['share_above_0.7']:.1%} | {told['median_recall']:.2f} |"
+            )
+    precision = [row["median_precision"] for row in measured["saes"].values()]
     return "\n".join(
         [
             *lines,
             "",
             "Of another latent: the same with each label given to a latent drawn by chance, to check the measure.",
-            "Precision: of the words that a label names, how many have the latent; recall: of the words that have it,",
-            "how many the label names; both are medians. Not scored: labels without a word, and latents that are on in",
-            "fewer than ten of the texts.",
+            "Recall: of all such words, the share that the label names; the median. Of the words that a label names,",
+            f"{min(precision):.0%} to {max(precision):.0%} have the latent, the medians of all. Not scored: labels",
+            "without a word, and latents that are on, or at their strongest, in fewer than ten of the texts.",
             "",
         ]
     )

@@ -2,8 +2,9 @@
 
     python scripts/score_minilm_labels.py --data DIR --out src/latentprobe/assets/saes --results results/labels.json
 
-Each folder's labels.jsonl gets score, low and high for every latent that fires in at least ten of the texts;
-results/labels.json what share of them predicts better than chance. As a check of the measure itself, every label is
+Each folder's labels.jsonl gets score, low and high for every latent that fires in at least ten of the texts, and
+strongest, strongest_low and strongest_high where the strongest tenth of the words it fires on stand in as many;
+results/labels.json what share of either predicts better than chance. As a check of the measure itself, every label is
 also scored as that of another latent, drawn by chance: of those, next to none may pass.
 """
 
@@ -19,7 +20,9 @@ from safetensors.torch import load_file
 import minilm_texts
 from label_minilm_saes import activations
 from latentprobe.explain.label_rules import rule_of
-from latentprobe.explain.label_scores import LabelScore, better_than_chance, score_labels
+from latentprobe.explain.label_scores import LabelScore, LabelScores, better_than_chance, score_labels
+from latentprobe.files import sha256_file
+from latentprobe.store.labels import SCORES
 from latentprobe.store.token_activations import TokenActivations
 from minilm_sae_folder import encode
 from minilm_states import CACHE, cached
@@ -34,24 +37,42 @@ def says_something(label: str) -> bool:
     return rule is not None and not rule.silent
 
 
-def summary(labels: dict[int, str], scores: dict[int, LabelScore], others: dict[int, LabelScore]) -> dict[str, Any]:
+def summary(labels: dict[int, str], scores: LabelScores, others: LabelScores) -> dict[str, Any]:
     """The row of one SAE: how many labels, how good, and how good those of other latents."""
-    values = np.array([score.score for score in scores.values()])
-    recall = [score.recall for score in scores.values() if score.recall is not None]
-    precision = [score.precision for score in scores.values() if score.precision is not None]
-    own = better_than_chance(scores)
+    precision = [score.precision for score in scores.everywhere.values() if score.precision is not None]
     return {
         "labels": len(labels),
         "say_nothing": sum(not says_something(label) for label in labels.values()),
+        "everywhere": judged(scores.everywhere, others.everywhere),
+        "strongest": judged(scores.strongest, others.strongest),
+        "median_precision": round(float(np.median(precision)), 3),
+    }
+
+
+def judged(scores: dict[int, LabelScore], others: dict[int, LabelScore]) -> dict[str, Any]:
+    """One of the two scores, over all labels of an SAE."""
+    values = np.array([score.score for score in scores.values()])
+    better = better_than_chance(scores)
+    return {
         "scored": len(scores),
-        "better": len(own),
-        "share_better": round(len(own) / len(scores), 4),
+        "better": len(better),
+        "share_better": round(len(better) / len(scores), 4),
         "share_better_of_another": round(len(better_than_chance(others)) / len(others), 4),
         "score_quartiles": [round(float(q), 3) for q in np.quantile(values, (0.25, 0.5, 0.75))],
         "share_above_0.7": round(float((values >= 0.7).mean()), 4),
-        "median_recall": round(float(np.median(recall)), 3),
-        "median_precision": round(float(np.median(precision)), 3),
+        "median_recall": round(float(np.median([score.recall for score in scores.values()])), 3),
     }
+
+
+def with_scores(line: dict[str, Any], scores: LabelScores) -> dict[str, Any]:
+    """A row of labels.jsonl with its scores, and no others."""
+    told = {name: value for name, value in line.items() if name not in SCORES}
+    for prefix, found in (("", scores.everywhere), ("strongest_", scores.strongest)):
+        if (score := found.get(line["feature"])) is not None:
+            name = prefix.removesuffix("_") or "score"
+            told |= {name: round(score.score, 3), f"{prefix}low": round(score.low, 3)}
+            told[f"{prefix}high"] = round(score.high, 3)
+    return told
 
 
 def main() -> None:
@@ -90,17 +111,13 @@ def main() -> None:
             score_labels(texts, own, {j: label for j, label in said.items() if says_something(label)})
             for said in (labels, of_another)
         )
-        results["saes"][folder.name] = summary(labels, scores, others)
-        print(folder.name, results["saes"][folder.name], flush=True)
-        for line in lines:
-            score = scores.get(line["feature"])
-            for name in ("score", "low", "high"):
-                line.pop(name, None)
-                if score is not None:
-                    line[name] = round(getattr(score, name), 3)
+        told = summary(labels, scores, others)
+        print(folder.name, told, flush=True)
         aside = folder / ".labels.new"
-        aside.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+        rows_told = [json.dumps(with_scores(line, scores), ensure_ascii=False) for line in lines]
+        aside.write_text("\n".join(rows_told) + "\n", encoding="utf-8")
         aside.replace(file)
+        results["saes"][folder.name] = {"labels_sha256": sha256_file(file), **told}
     arguments.results.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 

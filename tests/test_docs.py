@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import doctest
 import importlib
+import json
 import re
 import shlex
 import tempfile
@@ -15,6 +16,9 @@ from typing import Any
 import pytest
 import yaml
 from typer.testing import CliRunner
+
+from latentprobe.encode.formats import label_table
+from latentprobe.files import sha256_file
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO_CARD = ROOT / "src" / "latentprobe" / "assets" / "demo" / "README.md"
@@ -115,6 +119,17 @@ def test_every_room_stands_in_the_tree_of_the_readme() -> None:
 def test_nothing_that_is_generated_is_out_of_date(scripts: Any) -> None:
     late = [str(path.relative_to(ROOT)) for path in scripts("render_docs").outdated()]
     assert late == [], "run `make docs`"
+
+
+def test_the_published_scores_of_labels_are_of_the_labels_in_the_package() -> None:
+    published = json.loads((ROOT / "results" / "labels.json").read_text(encoding="utf-8"))["saes"]
+    folders = ROOT / "src" / "latentprobe" / "assets" / "saes"
+    assert set(published) == {path.parent.name for path in folders.glob("*/labels.jsonl")}
+    for name, told in published.items():
+        assert told["labels_sha256"] == sha256_file(folders / name / "labels.jsonl"), name
+        features = label_table(f"bundled:{name}").features.values()
+        assert told["everywhere"]["scored"] == sum(row.score is not None for row in features), name
+        assert told["strongest"]["scored"] == sum(row.strongest is not None for row in features), name
 
 
 def test_a_changed_page_is_found_out_of_date(scripts: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

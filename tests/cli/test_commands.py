@@ -16,8 +16,10 @@ import yaml
 
 from latentprobe import Classifier
 from latentprobe.config import parse_spec
+from latentprobe.encode.formats import label_table
 from latentprobe.experiment.demo import EXAMPLES
 from latentprobe.experiment.run import RUN_FILES
+from latentprobe.store.labels import shown_label
 from tests.cli.conftest import Finished
 from tests.cli.small_world import in_this_process, latentprobe, listing, messages, small_spec, write_csv, write_spec
 
@@ -38,7 +40,7 @@ ENVIRONMENT = {
     "latentprobe", "python", "platform", "packages", "cpu_count", "models", "saes", "fingerprints", "seed", "seconds",
 }  # fmt: skip
 DECISION = {"id", "label", "score", "probabilities", "flagged", "threshold"}
-FEATURE = {"feature", "label", "weight", "value", "contribution", "tokens"}
+FEATURE = {"feature", "label", "label_score", "weight", "value", "contribution", "tokens"}
 TOKEN = {"text", "start", "end", "value", "share"}
 
 Command = Callable[..., str]
@@ -264,10 +266,13 @@ def test_explain_shows_the_text_the_decision_and_the_tokens_of_each_feature(fini
     lines = said.splitlines()
     assert lines[0] == text
     assert lines[1].startswith(f"-> {decision['label']}  score {decision['score']:.3f}")
-    assert len(decision["features"]) == 4 == len(lines) - 3
-    for line, feature in zip(lines[3:], decision["features"], strict=True):
+    assert len(decision["features"]) == 4 == len(lines) - 4
+    for line, feature in zip(lines[3:-1], decision["features"], strict=True):
         assert line.split()[:2] == [f"{feature['contribution']:+.3f}", str(feature["feature"])]
         assert all(token["text"] in line for token in feature["tokens"])
+        both = [feature["label_score"][name] for name in ("strongest", "score")]
+        assert " · ".join("–" if one is None else f"{one:.2f}" for one in both) in line
+    assert lines[-1].startswith("label score: ") and "0.5 is chance" in lines[-1]
 
 
 def test_explain_of_an_empty_text_says_that_no_feature_is_on(finished: Finished, run: Command) -> None:
@@ -298,6 +303,29 @@ def test_a_run_is_printed_in_other_formats(finished: Finished, run: Command) -> 
     for form in ("markdown", "latex", "csv"):
         assert score[:4] in run(finished.folder, "report", "out", "--format", form)
     assert listing(finished.out) == before
+
+
+def test_wherever_a_run_names_a_feature_its_label_has_the_score_of_the_labels_table(finished: Finished) -> None:
+    table = label_table("bundled:minilm-l3-1k")
+    evidence = json.loads((finished.out / "evidence.json").read_text(encoding="utf-8"))
+    decisions = pq.read_table(finished.out / "decisions.parquet").to_pylist()
+    manifest = json.loads((finished.bundle / "probe.json").read_text(encoding="utf-8"))
+    named = {
+        "classes": [feature for one in evidence["classes"] for feature in one["features"]],
+        "profiles": evidence["profiles"],
+        "neighbours": [other for one in evidence["profiles"] for other in one["neighbours"]],
+        "decisions": [feature for row in decisions for feature in row["features"]],
+        "bundle": manifest["features"],
+    }
+    for where, features in named.items():
+        assert any(feature["label_score"] for feature in features), where
+        for feature in features:
+            expected = shown_label(table.features, feature["feature"])
+            assert feature["label"] == expected["label"], where
+            score = expected["label_score"]
+            assert feature["label_score"] == (None if score is None else pytest.approx(score)), where
+    assert evidence["labels"] == table.provenance
+    assert "label score " in (finished.out / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_decisions_of_a_run_are_those_of_its_predictions_and_of_its_bundle(finished: Finished) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.cli.small_world import in_this_process
+from tests.cli.small_world import in_this_process, messages, write_csv
 
 SAE = "bundled:minilm-l3-1k"
 
@@ -31,6 +32,55 @@ def test_labels_are_imported_and_shown_with_where_they_come_from(
     assert "5: <b>five</b>" in out and "\x1b" not in out
     status, out, _ = in_this_process(["labels", "show", SAE, "--json"], here, here, monkeypatch, capfd)
     assert json.loads(out)["how"] == "imported"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("socket_disabled")
+def test_an_imported_label_reaches_an_explanation_and_with_it_its_score_as_soon_as_there_is_one(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rows = messages(48)
+    write_csv(here / "messages.csv", rows)
+    write_csv(here / "l.csv", [{"feature": number, "label": '"you", "your"'} for number in range(1024)])
+
+    def said(*arguments: object) -> Any:
+        status, out, err = in_this_process([*arguments, "--json"], here, here, monkeypatch, capfd)
+        assert status == 0, err
+        return json.loads(out)
+
+    def explained() -> list[dict[str, Any]]:
+        said("fit", "messages.csv", "--label", "hostile", "--sae", SAE, "--selection", "top20", "--out", "c")
+        return said("explain", "c", "--text", "you are useless and your app is a joke")["features"]
+
+    said("labels", "import", "l.csv", "--sae", SAE)
+    before = explained()
+    assert {feature["label"] for feature in before} == {'"you", "your"'}
+    assert {feature["label_score"] for feature in before} == {None}
+    assert said("labels", "score", "--sae", SAE, "--texts", "messages.csv")["scored"] > 10
+    after = explained()
+    assert [feature["feature"] for feature in after] == [feature["feature"] for feature in before]
+    assert any(feature["label_score"] and 0 <= feature["label_score"]["score"] <= 1 for feature in after)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"modelId": "gemma-2-9b", "layer": "12-gemmascope-res-16k", "index": "1", "description": "x"}],
+        [{"modelId": "gemma-2-2b", "layer": "13-gemmascope-res-16k", "index": "1", "description": "x"}],
+        [{"modelId": "gemma-2-2b", "layer": "12-gemmascope-res-16k", "index": "16384", "description": "x"}],
+    ],
+    ids=["model", "source", "width"],
+)
+def test_labels_of_another_model_source_or_width_are_refused_with_one_message(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], rows: list[dict[str, str]]
+) -> None:
+    (here / "batch-0.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    gemma = "gemma-scope:2b-pt-res/layer_12/width_16k/canonical"
+    status, out, err = in_this_process(
+        ["labels", "import", "batch-0.jsonl", "--sae", gemma], here, here, monkeypatch, capfd
+    )
+    assert status == 2 and out == "" and err.startswith("error: ") and err.count("\n") == 3
+    assert not (here / "labels").exists()
 
 
 @pytest.mark.parametrize(

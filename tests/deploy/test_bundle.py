@@ -128,7 +128,7 @@ def test_the_manifest_says_what_was_trained_on_without_any_text(bundle: Bundle, 
     assert said["format"] == 1
     assert said["positive"] == "yes"
     assert said["backbone"]["layer"] == 2 and said["backbone"]["dtype"] == "float32"
-    assert said["features"][0] == {"feature": 1, "label": "first"}
+    assert said["features"][0] == {"feature": 1, "label": "first", "label_score": None}
     assert said["card"]["data"] == {"name": "tiny", "rows": 2, "classes": {"no": 1, "yes": 1}}
     assert said["card"]["limits"][0] == "Its figures were measured nowhere."
     assert "latentprobe" in said["card"]["versions"]
@@ -261,6 +261,13 @@ def test_what_a_manifest_did_not_always_have_leaves_the_old_fingerprint_as_it_wa
     for name in ("bos", "template", "prompt", "select"):
         del values["backbone"][name]
     assert Manifest.model_validate(values).content_hash() == plain.fingerprint
+    unscored = plain.model_copy(
+        update={"features": tuple(one.model_copy(update={"label_score": None}) for one in plain.features)}
+    )
+    values = unscored.model_dump(mode="json")
+    for feature in values["features"]:
+        del feature["label_score"]
+    assert Manifest.model_validate(values).content_hash() == unscored.content_hash() != plain.fingerprint
     ways: list[dict[str, Any]] = [dict(bos="never"), dict(template="chat"), dict(prompt="a {text} b")]
     ways += [dict(prompt="a {text} c"), dict(prompt="a {text} b", select="last")]
     assert len({plain.fingerprint, *(make_bundle(tiny_bert, **way).manifest.fingerprint for way in ways)}) == 6

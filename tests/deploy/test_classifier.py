@@ -24,7 +24,7 @@ from latentprobe.errors import BundleError, CorpusError, SpecError
 from tests.deploy.tiny_world import TEXTS, make_bundle, make_sae
 
 KEYS = ["id", "label", "score", "probabilities", "flagged", "threshold"]
-FEATURE_KEYS = ["feature", "label", "weight", "value", "contribution", "tokens"]
+FEATURE_KEYS = ["feature", "label", "label_score", "weight", "value", "contribution", "tokens"]
 
 
 def states_of(backbone: Backbone, text: str) -> tuple[Any, Any]:
@@ -189,6 +189,15 @@ def test_features_carry_their_labels_or_none(classifier: Classifier) -> None:
     labels = {feature["feature"]: feature["label"] for feature in features}
     assert labels[17] == '"refund", "money"'
     assert labels[21] is None
+
+
+def test_a_label_comes_with_what_it_is_worth_and_one_that_was_not_scored_with_nothing(classifier: Classifier) -> None:
+    features = [f for decision in classifier.decide(TEXTS, explain=100) for f in decision["features"]]
+    scores = {feature["feature"]: feature["label_score"] for feature in features}
+    assert scores[17] == {
+        "score": 0.55, "low": 0.52, "high": 0.58, "strongest": 0.9, "strongest_low": 0.85, "strongest_high": 0.95,
+    }  # fmt: skip
+    assert scores[1] is scores[21] is None
 
 
 def test_positive_weights_speak_for_the_positive_class_and_the_strongest_come_first(classifier: Classifier) -> None:

@@ -11,11 +11,13 @@ from latentprobe.deploy.explanation import Explanation
 TEXT = "You <b>useless</b> 🙈 \u202eidiots"
 
 
-def feature(number: int, contribution: float, *spans: tuple[int, int], label: str | None = None) -> Any:
+def feature(
+    number: int, contribution: float, *spans: tuple[int, int], label: str | None = None, score: Any = None
+) -> Any:
     tokens = [{"text": TEXT[start:end], "start": start, "end": end, "value": 1.0} for start, end in spans]
     return {
-        "feature": number, "label": label, "weight": contribution, "value": 1.0, "contribution": contribution,
-        "tokens": tokens,
+        "feature": number, "label": label, "label_score": score, "weight": contribution, "value": 1.0,
+        "contribution": contribution, "tokens": tokens,
     }  # fmt: skip
 
 
@@ -51,6 +53,14 @@ def test_each_token_is_marked_for_its_strongest_feature_and_nothing_of_the_text_
     assert {tag for tag, _ in page.tags} == {"p", "bdi", "span", "table", "thead", "tbody", "tr", "th", "td"}
     assert page.inside == {f"{label} +2.000": "useless", "feature 5 -1.000": "You", "feature 6 +0.500": "🙈"}
     assert "\u202e" not in told._repr_html_() and "⟨U+202E⟩idiots" in told._repr_html_()
+
+
+def test_a_label_s_score_stands_beside_it_and_where_none_is_known_there_is_no_column_for_it() -> None:
+    known = feature(3, 2.0, (0, 3), label="you", score={"score": 0.55, "low": 0.52, "high": 0.58, "strongest": 0.9})
+    told = Explanation([known, feature(5, -1.0, (7, 14), label="other")], TEXT)._repr_html_()
+    assert "<td>you</td><td>0.90 where strongest, 0.55 (0.52 to 0.58) wherever on</td>" in told
+    assert "<td>other</td><td></td>" in told and "0.5 is chance" in told
+    assert "core" not in Explanation([feature(3, 2.0, (0, 3), label="you")], TEXT)._repr_html_()
 
 
 def test_what_speaks_against_is_told_apart_without_colour() -> None:

@@ -17,6 +17,7 @@ from latentprobe.encode.hookpoints import HookPoint
 from latentprobe.encode.model_files import find_model
 from latentprobe.encode.sae import SAE
 from latentprobe.learn import Calibration, FittedProbe
+from latentprobe.store.labels import FeatureLabel
 
 D_IN, WIDTH = 16, 24
 
@@ -78,6 +79,12 @@ def make_probe(
     )
 
 
+LABELS = {
+    1: FeatureLabel("first"),
+    17: FeatureLabel('"refund", "money"', "words", None, 0.55, 0.52, 0.58, 0.9, 0.85, 0.95),
+}
+
+
 def make_bundle(
     model: Path,
     *,
@@ -101,7 +108,7 @@ def make_bundle(
         selection="all",
         target=TARGETS[kind],
         calibration=Calibration(kind, (1.5,) * scores, (0.0 if kind == "multiclass" else 0.2,) * scores, 0.1, 0.05),
-        labels={1: "first", 17: '"refund", "money"'},
+        labels=LABELS,
         metrics={"macro_f1": 0.8, "low": 0.7, "high": 0.9},
         card=card_for("tiny", TARGETS[kind], measured="nowhere"),
     )

@@ -7,13 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
-from latentprobe.encode.formats import describe, label_table, labels
+from latentprobe.encode.formats import describe, label_key, label_table, labels
 from latentprobe.errors import CorpusError, SAEError, StoreError
-from latentprobe.experiment.labelling import import_labels, shown_labels, with_scores
+from latentprobe.experiment.labelling import import_labels, shown_labels
 from latentprobe.explain.label_sources import read_published
-from latentprobe.store.labels import FeatureLabel, LabelTable, label_folder
+from latentprobe.store.labels import FeatureLabel, LabelTable, label_folder, write_label_table
 from tests.encode.checkpoints import config_v6, weights, write_saelens
 
 WIDTH = 40
@@ -63,6 +64,14 @@ def test_neuronpedias_export_finds_its_sae_by_its_own_id(tmp_path: Path) -> None
     assert labels("gemma-scope:2b-pt-res/layer_12/width_65k/canonical") == {}
 
 
+@pytest.mark.parametrize("packed", [True, False])
+def test_one_batch_of_the_export_is_read_alone(tmp_path: Path, packed: bool) -> None:
+    lines = "\n".join(json.dumps(explanation(index, f"about {index}")) for index in (0, 10)).encode()
+    path = tmp_path / ("batch-0.jsonl.gz" if packed else "batch-0.jsonl")
+    path.write_bytes(gzip.compress(lines) if packed else lines)
+    assert import_labels(path)["labels"] == 2 and labels(GEMMA) == {0: "about 0", 10: "about 10"}
+
+
 def test_an_answer_of_its_api_is_read_too(tmp_path: Path, sae: str) -> None:
     said = [{"description": "dogs", "typeName": "t", "explanationModelName": "m"}]
     answer = {"modelId": "gemma-2-2b", "layer": "12-gemmascope-res-16k", "index": "7", "explanations": said}
@@ -71,6 +80,9 @@ def test_an_answer_of_its_api_is_read_too(tmp_path: Path, sae: str) -> None:
     assert import_labels(path, sae=GEMMA)["labels"] == 1 and labels(GEMMA) == {7: "dogs"}
     path.write_text(json.dumps({"results": [explanation(8, "cats")], "resultsCount": 1}))
     assert import_labels(path)["labels"] == 1 and labels(GEMMA) == {8: "cats"}
+    several = [answer | {"index": str(index)} for index in (5, 6)] + [answer | {"index": "9", "explanations": []}]
+    path.write_text(json.dumps(several))
+    assert import_labels(path)["labels"] == 2 and labels(GEMMA) == {5: "dogs", 6: "dogs"}
     path.write_text(json.dumps({"3": "three", "4": "four"}))
     assert import_labels(path, sae=sae)["labels"] == 2 and labels(sae) == {3: "three", 4: "four"}
     path.write_text(json.dumps(["none", "one"]))
@@ -206,11 +218,15 @@ def test_a_label_is_kept_as_it_is_whatever_it_says(tmp_path: Path, sae: str) -> 
     assert labels(sae) == {0: hostile} and describe(sae)["width"] == WIDTH
 
 
-def test_a_runs_evidence_tells_what_each_label_is_worth_and_where_labels_come_from() -> None:
-    row = FeatureLabel("refunds", "words", score=0.8, low=0.7, high=0.9)
-    table = LabelTable({3: row}, {"source": "l.csv"})
-    classes = [{"class": "a", "features": [{"feature": 3, "label": "refunds"}, {"feature": 4, "label": None}]}]
-    told = with_scores(classes, table)
-    assert told["labels"] == {"source": "l.csv"}
-    assert [feature["label_score"] for feature in told["classes"][0]["features"]] == [0.8, None]
-    assert "label_score" not in classes[0]["features"][0]
+def test_a_table_of_before_the_strongest_places_were_scored_is_read_with_nothing_in_their_place(
+    folder_of_labels: Path, sae: str
+) -> None:
+    row = FeatureLabel("refunds", "words", score=0.8, low=0.7, high=0.9, strongest=0.9)
+    file = write_label_table(label_key(sae), LabelTable({3: row}, {"source": "l.csv"}))
+    assert label_table(sae).features == {3: row}
+    older = pq.read_table(file).drop_columns(["strongest", "strongest_low", "strongest_high"])
+    pq.write_table(older, file)
+    assert label_table(sae).features == {3: row._replace(strongest=None)}
+    pq.write_table(older.drop_columns(["score"]), file)
+    with pytest.raises(StoreError, match="table of labels"):
+        label_table(sae)

@@ -20,7 +20,7 @@ from latentprobe.encode.token_latents import token_latents
 from latentprobe.errors import CorpusError, ModelError, SpecError
 from latentprobe.experiment.chat import KEY, Chat
 from latentprobe.experiment.demo import messages_path
-from latentprobe.experiment.labelling import import_labels
+from latentprobe.experiment.labelling import import_labels, shown_labels
 from latentprobe.experiment.own_labelling import make_labels, score_own_labels
 
 SAE = "bundled:minilm-l3-1k"
@@ -73,7 +73,7 @@ def test_labels_are_made_from_texts_scored_on_others_and_shown_from_then_on(
     before = labels(SAE)
     told = make_labels(SAE, messages, features=some)
     assert told["how"] == "made here" and told["over"]["source"] == "labels.jsonl beside the weights"
-    assert told["scored"]["texts"] == pytest.approx(0.2 * told["texts"], rel=0.3)
+    assert told["scored_on"]["texts"] == pytest.approx(0.2 * told["texts"], rel=0.3)
     after = label_table(SAE)
     assert len(after.features) == len(before) and after.features[most_common[0]].type == "words"
     assert {j for j in before if after.labels[j] != before[j]} <= set(most_common)
@@ -91,8 +91,12 @@ def test_labels_are_scored_on_held_out_texts_and_never_on_those_they_were_made_f
     some = ",".join(map(str, most_common))
     make_labels(SAE, tmp_path / "own.txt", features=some)
     told = score_own_labels(SAE, tmp_path / "held.txt", features=some)
-    assert told["better_than_chance"] > 0 and told["scored"]["judges"] == ["rule"]
-    assert label_table(SAE).provenance["scored"]["held_out"] == "held.txt"
+    assert told["better_than_chance"] > 0 and told["scored_on"]["judges"] == ["rule"]
+    rows = label_table(SAE).features
+    assert told["scored"] == sum(rows[j].score is not None for j in most_common)
+    assert told["strongest"]["scored"] == sum(rows[j].strongest is not None for j in most_common) <= told["scored"]
+    assert shown_labels(SAE)["scored"] == sum(row.score is not None for row in rows.values())
+    assert label_table(SAE).provenance["scored_on"]["held_out"] == "held.txt"
     with pytest.raises(CorpusError, match="held-out"):
         score_own_labels(SAE, tmp_path / "own.txt")
 
@@ -104,7 +108,7 @@ def test_a_label_in_free_words_is_judged_by_its_likeness_to_the_places(
     (tmp_path / "l.csv").write_text(f"feature,label\n{most_common[0]},questions about money\n")
     import_labels(tmp_path / "l.csv", sae=SAE)
     told = score_own_labels(SAE, messages)
-    assert told["scored"]["judges"] == ["rule", "likeness of label and place to MiniLM"]
+    assert told["scored_on"]["judges"] == ["rule", "likeness of label and place to MiniLM"]
     assert 0 <= label_table(SAE).scores[most_common[0]] <= 1
 
 
@@ -185,7 +189,7 @@ def test_a_chat_model_writes_labels_and_judges_them(
     some = ",".join(map(str, most_common[:3]))
     told = make_labels(SAE, messages, features=some, chat=Chat(server.url, "tiny"))
     assert server.asked[0]["path"] == "/v1/chat/completions" and server.asked[0]["model"] == "tiny"
-    assert set(server.keys) == {"Bearer secret"} and "tiny" in told["scored"]["judges"]
+    assert set(server.keys) == {"Bearer secret"} and "tiny" in told["scored_on"]["judges"]
     row = label_table(SAE).features[most_common[0]]
     assert (row.type, row.explainer) == ("endpoint", "tiny") and " " not in row.label
     assert "secret" not in json.dumps(told)

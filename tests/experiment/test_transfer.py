@@ -129,6 +129,7 @@ def test_the_features_of_two_domains_are_compared_with_their_texts(results: Any)
     assert pair["domains"] == ["en", "de"]
     assert 0 <= pair["jaccard"]["value"] <= 1 and 0 < pair["jaccard"]["p"] <= 1
     assert overlap["chosen_by_all"] == len(overlap["features"])
+    assert any(feature["label_score"] for feature in overlap["features"])
     for feature in overlap["features"]:
         assert feature["domains"] == ["en", "de"] and set(feature["weights"]) == {"en", "de"}
         for name in feature["domains"]:

@@ -13,6 +13,7 @@ from latentprobe.corpus import Target
 from latentprobe.explain import class_evidence
 from latentprobe.explain.evidence import excerpt
 from latentprobe.learn import Recipe, choose, inner_folds
+from latentprobe.store.labels import FeatureLabel
 
 WORDS = ["refund", "late", "hello", "stupid", "thanks"]
 TEXTS = [
@@ -23,7 +24,7 @@ TEXTS = [
     "stupid, stupid, late",
     "thanks, and hello",
 ]
-LABELS = {0: "money back", 3: "insults"}
+LABELS = {0: FeatureLabel("money back"), 3: FeatureLabel("insults", score=0.55, low=0.5, high=0.6)}
 
 
 def binary_evidence(**changes: object) -> list[dict]:
@@ -61,7 +62,7 @@ def test_the_ranking_is_the_difference_of_mean_contributions() -> None:
     assert refund["mean_contribution"] == pytest.approx(2.0 * (1 + 3 + 2) / 4)
     assert refund["rate"] == {"calm": 0.75, "hostile": 0.0}
     assert refund["rate_others"] == 0.0
-    assert refund["label"] == "money back"
+    assert refund["label"] == "money back" and refund["label_score"] is None
 
 
 def test_a_feature_that_helps_only_by_its_absence_is_not_shown() -> None:

@@ -181,17 +181,17 @@ def test_a_perfect_score_has_an_interval_and_a_silent_label_is_chance() -> None:
 
 def test_true_labels_score_well_and_those_of_another_feature_do_not() -> None:
     strings, tokens = world(sentences(200, ["refund"], ["it", "works"]), on("refund"), on("works"), on("cat"))
-    right = score_labels(strings, tokens, {0: '"refund"', 1: '"works"', 2: '"cat", "dog"'})
+    right = score_labels(strings, tokens, {0: '"refund"', 1: '"works"', 2: '"cat", "dog"'}).everywhere
     assert right[0].score == right[1].score == 1 and right[0].recall == right[0].precision == 1
     assert right[2].recall == 1 and right[2].precision == pytest.approx(0.5, abs=0.1)
-    wrong = score_labels(strings, tokens, {0: '"works"', 1: '"refund"', 2: '"absent"'})
+    wrong = score_labels(strings, tokens, {0: '"works"', 1: '"refund"', 2: '"absent"'}).everywhere
     assert max(score.score for score in wrong.values()) < 0.55 and wrong[2].precision is None
     assert better_than_chance(right) == {0, 1, 2} and better_than_chance(wrong) == set() == better_than_chance({})
 
 
 def test_a_feature_that_is_seldom_on_is_not_scored_nor_a_phrase_without_a_judge() -> None:
     strings, tokens = world(sentences(24, ["refund"]), on("refund"), on("cat"))
-    assert score_labels(strings, tokens, {0: '"refund"', 1: "animals"}) == {}
+    assert score_labels(strings, tokens, {0: '"refund"', 1: "animals"}) == ({}, {})
 
 
 def test_a_judge_sees_marked_places_in_an_order_that_tells_nothing() -> None:
@@ -204,8 +204,45 @@ def test_a_judge_sees_marked_places_in_an_order_that_tells_nothing() -> None:
         seen.extend("<<refund>>" in place.marked() for place in places)
         return [float("<<refund>>" in place.marked()) for place in places]
 
-    score = score_labels(strings, tokens, {0: "money back"}, judge=judge)[0]
+    score = score_labels(strings, tokens, {0: "money back"}, judge=judge).everywhere[0]
     assert score.score == 1 and score.recall is None and len(seen) == 2 * score.places
     assert 0 < sum(seen[: len(seen) // 2]) < sum(seen)
-    first_half = score_labels(strings, tokens, {0: "money back"}, judge=lambda _, p: np.arange(len(p)) < len(p) / 2)[0]
-    assert 0.3 < first_half.score < 0.7
+    halves = score_labels(strings, tokens, {0: "money back"}, judge=lambda _, p: np.arange(len(p)) < len(p) / 2)
+    assert 0.3 < halves.everywhere[0].score < 0.7
+
+
+def graded(words: list[str], place: int) -> float:
+    """Bright on "refund", dim on three other words."""
+    return {"refund": 5.0, "cat": 0.5, "dog": 0.4, "house": 0.3}.get(words[place], 0.0)
+
+
+def test_a_label_that_names_only_the_strongest_words_is_right_about_those_and_near_chance_on_all() -> None:
+    strings, tokens = world(sentences(900, ["refund"]), graded, graded)
+    told = score_labels(strings, tokens, {0: '"refund"', 1: '"cat", "dog", "house"'})
+    values = tokens.latents.toarray()[:, 0]
+    bright = np.sort(values[values > 0])[-int(0.1 * (values > 0).sum()) :]
+    assert (bright == 5).all() and told.strongest[0].score == told.strongest[0].recall == 1
+    assert told.everywhere[0].score < 0.65 and told.everywhere[0].precision == told.strongest[0].precision == 1
+    assert told.strongest[1].score == 0.5 and told.strongest[1].recall == 0 and told.everywhere[1].score > 0.9
+
+
+def test_the_strongest_places_are_scored_only_where_they_stand_in_ten_texts() -> None:
+    strings, tokens = world(sentences(60, ["refund"]), graded)
+    told = score_labels(strings, tokens, {0: '"refund"'})
+    assert len(tokens.column(0)[0]) > 100 and 0 in told.everywhere and 0 in told.strongest
+    strings, tokens = world(sentences(24, ["refund"]), graded)
+    told = score_labels(strings, tokens, {0: '"refund"'})
+    assert len(tokens.column(0)[0]) < 100 and 0 in told.everywhere and told.strongest == {}
+
+
+def test_a_judge_is_asked_about_each_place_once_for_both_scores() -> None:
+    strings, tokens = world(sentences(900, ["refund"]), graded)
+    asked: list[Excerpt] = []
+
+    def judge(label: str, places: Sequence[Excerpt]) -> list[float]:
+        asked.extend(places)
+        return [float("<<refund>>" in place.marked()) for place in places]
+
+    told = score_labels(strings, tokens, {0: "money back"}, judge=judge)
+    assert told.strongest[0].score == 1 > told.everywhere[0].score
+    assert 200 < len(asked) <= 300 and told.everywhere[0].places == told.strongest[0].places == 100

@@ -11,6 +11,7 @@ from word_world import features_of, probe_with, word_world
 from latentprobe.corpus import Target
 from latentprobe.explain.profiles import feature_profiles
 from latentprobe.explain.rows import decided_rows
+from latentprobe.store.labels import FeatureLabel
 
 WORDS = ["refund", "late", "hello", "stupid", "thanks"]
 TEXTS = [
@@ -23,7 +24,7 @@ TEXTS = [
 ]
 TARGET = Target("binary", ("calm", "hostile"), np.array([0, 0, 0, 1, 1, 0]))
 PROBE = probe_with(range(5), [[-2.0, 0.3, 0.1, 3.0, -0.5]])
-LABELS = {0: "money back", 3: "insults"}
+LABELS = {0: FeatureLabel("money back"), 3: FeatureLabel("insults", score=0.55, low=0.5, high=0.6)}
 
 
 def decided(predicted: ArrayLike, **changes: object) -> list[dict]:
@@ -55,6 +56,7 @@ def test_a_row_says_what_was_given_and_which_tokens_spoke_for_it() -> None:
     assert insult["score"] == pytest.approx(0.9)
     first = insult["features"][0]
     assert (first["feature"], first["label"], first["token"]) == (3, "insults", "stupid")
+    assert first["label_score"]["score"] == 0.55 and first["label_score"]["strongest"] is None
     assert first["contribution"] == pytest.approx(3.0)
     assert wrong["towards"] == "calm" and wrong["features"][0]["contribution"] == pytest.approx(-3.0)
 

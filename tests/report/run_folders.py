@@ -82,6 +82,9 @@ TOPICS = {
     "exclaiming": (None, ["Finally!!! It works!!!", "NO NO NO!!!", "Wow, what a service!", "What?! Again?!"]),
 }
 
+SCORED = {"score": 0.55, "low": 0.52, "high": 0.58, "strongest": 0.9, "strongest_low": 0.85, "strongest_high": 0.95}
+"""What a label is worth; every second one has been scored."""
+
 MANY = tuple(
     f"{what}_{about}"
     for about in (
@@ -169,6 +172,7 @@ def write_decisions(folder: Path, classes: list[str], n: int, *, seed: int = 0) 
             {
                 "feature": 100 * number + place,
                 "label": label,
+                "label_score": SCORED if label and place % 2 == 0 else None,
                 "contribution": (0.9 - 0.2 * place) * (-1) ** (place == 2),
                 "value": 1.5,
                 "token": word,
@@ -186,6 +190,7 @@ def write_decisions(folder: Path, classes: list[str], n: int, *, seed: int = 0) 
 
 
 _LIT = {"feature": pa.int32(), "label": pa.string(), "contribution": pa.float32(), "value": pa.float32()}
+_LIT |= {"label_score": pa.struct([(name, pa.float32()) for name in SCORED])}
 _LIT |= {"token": pa.string(), "start": pa.int32(), "end": pa.int32()}
 _NAMES = pa.list_(pa.string())
 _ROW = {"id": pa.string(), "true": _NAMES, "predicted": _NAMES, "right": pa.bool_(), "towards": pa.string()}
@@ -336,6 +341,7 @@ def _evidence(make: random.Random, classes: list[str], row: dict[str, Any], n_te
                 {
                     "feature": make.randrange(4096),
                     "label": label,
+                    "label_score": SCORED if label and rank % 2 == 0 else None,
                     "weight": round(2.4 * 0.9**rank, 4),
                     "mean_contribution": round(1.7 * 0.84**rank, 4),
                     "rate": rate,

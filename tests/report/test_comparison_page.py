@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import numpy as np
+from run_folders import SCORED
 
 from latentprobe.corpus import Target
 from latentprobe.learn.paired import paired_scores
@@ -45,6 +46,15 @@ def test_the_page_has_every_flip_and_every_score() -> None:
     assert page.count("<td>wrong</td>") == 16
     assert "16 flipped (20.0%)" in page and "widest gap in accuracy" in page
     assert "weight −0.5" in page
+
+
+def test_a_feature_that_came_or_was_dropped_has_its_label_s_score_where_it_is_known() -> None:
+    scored = {"feature": 7, "label": "you", "weight": -0.5, "label_score": SCORED}
+    words = "label score 0.90 (0.85 to 0.95) where strongest, 0.55 (0.52 to 0.58) wherever on"
+    assert words in comparison_page(found(features={"came": [scored], "went": [], "kept": 3}))
+    assert words in edit_page(found(dropped=[scored]))
+    for unknown in (scored | {"label_score": None}, {"feature": 7, "label": "you"}):
+        assert "label score" not in edit_page(found(dropped=[unknown]))
 
 
 def test_an_edit_that_was_not_measured_says_so() -> None:

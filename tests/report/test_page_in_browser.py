@@ -155,6 +155,17 @@ def test_the_browser_of_rows_begins_with_the_surest_error(chromium: Any, pages: 
         assert marked == page.locator("#row-detail tbody td:nth-child(2)").all_inner_texts()
 
 
+def test_a_row_s_features_have_the_scores_of_their_labels_as_text_beside_them(
+    chromium: Any, pages: dict[str, Path]
+) -> None:
+    with opened(chromium, pages["binary"]) as seen:
+        seen.page.fill("#row-feature", "password")
+        names = seen.page.locator("#row-detail tbody th").all_inner_texts()
+        score = "label score 0.90 (0.85 to 0.95) where strongest, 0.55 (0.52 to 0.58) wherever on"
+        assert [score in name for name in names] == [place % 2 == 0 for place in range(len(names))]
+        assert not any("label score" in name and score not in name for name in names)
+
+
 def test_rows_are_found_by_text_feature_class_and_outcome(chromium: Any, pages: dict[str, Path]) -> None:
     with opened(chromium, pages["binary"]) as seen:
         page = seen.page
@@ -283,7 +294,7 @@ def with_everything(folder: Path) -> Path:
         evidence["profiles"] = [
             {
                 "feature": number,
-                "label": named[number]["label"],
+                **{name: named[number][name] for name in ("label", "label_score")},
                 "weights": {"civil": -0.5, "hostile": 0.5},
                 "rate": 0.2,
                 "histogram": {"class": "hostile", "edges": [0, 1, 2], "inside": [3, 5], "outside": [1, 0]},
@@ -326,6 +337,7 @@ def test_a_link_to_a_feature_opens_its_page(chromium: Any, everything: Path) -> 
             "on in 8 rows of hostile and 1 others; highest value 2"
         )
         number = str(link.get_attribute("href")).removeprefix("#feature-")
+        assert "label score 0.90 (0.85 to 0.95) where strongest" in target.locator(".profile").inner_text()
         address = target.get_by_role("link", name="On Neuronpedia").get_attribute("href")
         assert address == f"https://www.neuronpedia.org/gpt2-small/8-res-jb/{number}"
 

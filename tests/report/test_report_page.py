@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -109,6 +110,45 @@ def test_an_example_of_another_class_is_outlined(tmp_path: Path) -> None:
     example = {"id": "7", "text": "x", "start": 0, "end": 1, "value": 2.0, "true": "hostile", "own": False}
     change_json(run / "evidence.json", lambda e: e["classes"][0]["features"][0].update(examples=[example]))
     assert "elsewhere" in str(page_of(run).all("li", class_="example elsewhere")[0].attributes["class"])
+
+
+SCORED = {"score": 0.55, "low": 0.52, "high": 0.58, "strongest": 0.9, "strongest_low": 0.85, "strongest_high": 0.95}
+
+
+def only(score: object) -> Callable[[dict], None]:
+    """The first feature scored like this, and no other."""
+
+    def change(evidence: dict) -> None:
+        for feature in (each for one in evidence["classes"] for each in one["features"]):
+            feature["label_score"] = None
+        evidence["classes"][0]["features"][0]["label_score"] = score
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("score", "words"),
+    [
+        (SCORED, "label score 0.90 (0.85 to 0.95) where strongest, 0.55 (0.52 to 0.58) wherever on"),
+        (SCORED | {"strongest": None, "strongest_low": None}, "label score 0.55 (0.52 to 0.58) wherever on"),
+        (0.55, "label score 0.55 wherever on"),
+    ],
+)
+def test_a_label_s_score_is_text_beside_it_and_the_page_says_what_it_means(
+    tmp_path: Path, score: object, words: str
+) -> None:
+    run = write_run(tmp_path / "run")
+    change_json(run / "evidence.json", only(score))
+    page = page_of(run)
+    assert [each.text for each in page.all("p", class_="number") if "label score" in each.text] == [words]
+    assert any("0.5 is chance" in each.text for each in page.all("dd"))
+
+
+@pytest.mark.parametrize("score", [None, {name: None for name in SCORED}])
+def test_a_label_that_was_not_scored_has_no_score_and_never_zero(tmp_path: Path, score: object) -> None:
+    run = write_run(tmp_path / "run")
+    change_json(run / "evidence.json", only(score))
+    assert "label score" not in page_of(run).text
 
 
 def test_up_to_twenty_classes_the_matrix_is_drawn_and_beyond_the_confused_pairs(pages: dict[str, Page]) -> None:

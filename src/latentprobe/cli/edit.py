@@ -37,9 +37,9 @@ def edit(
     fitted on. --propose searches half of the rows of --data for features whose removal closes the widest gap between
     the values of --by at the least cost in macro F1, judges that on the other half, and writes it where there is --out.
 
-    --json prints {"classifier", "dropped": [{"feature", "label"}], "refitted_on", "n_features", "data", "scores":
-    {"n_rows", "macro_f1": {"before", "after", "change"}, "accuracy", "per_class", "flipped", "by"}}; with --propose
-    also "proposal": {"by", "gap", "n_searched", "n_held_out", "steps", "threshold"}.
+    --json prints {"classifier", "dropped": [{"feature", "label", "label_score"}], "refitted_on", "n_features", "data",
+    "scores": {"n_rows", "macro_f1": {"before", "after", "change"}, "accuracy", "per_class", "flipped", "by"}}; with
+    --propose also "proposal": {"by", "gap", "n_searched", "n_held_out", "steps", "threshold"}.
     """
     import json
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,17 +65,13 @@ def make(
 
     Give some thousand texts of the kind your classifier will read. A fifth is held out, and the labels are scored on
     it at once. No service is needed; with --endpoint a chat model writes the labels of --features instead, and judges
-    them. --json prints {"sae", "labels", "scored", "better_than_chance", "median_score", "source", "sha256", "made",
-    "how", "model", "width", "texts", "over", "file"}.
+    them. --json prints {"sae", "labels", "scored", "better_than_chance", "median_score", "strongest": {"scored",
+    "better_than_chance", "median_score"}, "source", "sha256", "made", "how", "model", "width", "texts",
+    "scored_on": {"texts", "held_out", "judges"}, "over", "file"}.
     """
-    from latentprobe.cli.progress import terminal
     from latentprobe.experiment.own_labelling import make_labels
 
-    chat = _chat(endpoint, endpoint_model)
-    with terminal() as reporter:
-        told = make_labels(
-            sae, texts, text=text, model=model, features=features, chat=chat, device=device, reporter=reporter
-        )
+    told = _told(make_labels, sae, texts, text, model, features, _chat(endpoint, endpoint_model), device)
     _say(told, f"{told['labels']} labels of {sae}; {_worth(told)}", as_json=as_json)
 
 
@@ -92,18 +89,14 @@ def score(
 ) -> None:
     """Measure how well labels predict where their features fire on held-out texts; 0.5 is chance, 1 is always.
 
-    A label of words is read as a rule. Any other is judged by a chat model with --endpoint, or else by how like it is
-    to the places, to MiniLM, which is a weaker judge. The scores are kept with the labels and shown beside them.
+    Two scores a label: among the strongest tenth of the words that light the feature, and among all of them. A label of
+    words is read as a rule. Any other is judged by a chat model with --endpoint, or else by how like it is to the
+    places, to MiniLM, which is a weaker judge. The scores are kept with the labels and shown beside them.
     --json prints as `labels make`.
     """
-    from latentprobe.cli.progress import terminal
     from latentprobe.experiment.own_labelling import score_own_labels
 
-    chat = _chat(endpoint, endpoint_model)
-    with terminal() as reporter:
-        told = score_own_labels(
-            sae, texts, text=text, model=model, features=features, chat=chat, device=device, reporter=reporter
-        )
+    told = _told(score_own_labels, sae, texts, text, model, features, _chat(endpoint, endpoint_model), device)
     _say(told, _worth(told), as_json=as_json)
 
 
@@ -116,7 +109,7 @@ def show(
     """Where the labels of an SAE come from, how many there are, and those of some features with their scores.
 
     --json prints the provenance with {"sae", "labels", "scored", "features": {feature: {"label", "type", "explainer",
-    "score", "low", "high"} or null}}.
+    "score", "low", "high", "strongest", "strongest_low", "strongest_high"} or null}}.
     """
     from latentprobe.experiment.labelling import shown_labels
 
@@ -126,6 +119,23 @@ def show(
     if not as_json:
         for number, row in told["features"].items():
             sys.stdout.write(f"{number}: {_label(row)}\n")
+
+
+def _told(
+    work: Callable[..., dict[str, Any]],
+    sae: str,
+    texts: Path,
+    text: str,
+    model: str | None,
+    features: str | None,
+    chat: Any,
+    device: str,
+) -> dict[str, Any]:
+    """What making or scoring tells, with its progress on the terminal."""
+    from latentprobe.cli.progress import terminal
+
+    with terminal() as reporter:
+        return work(sae, texts, text=text, model=model, features=features, chat=chat, device=device, reporter=reporter)
 
 
 def _chat(endpoint: str | None, model: str | None) -> Any:
@@ -146,20 +156,28 @@ def _worth(told: dict[str, Any]) -> str:
     """What the labels are worth, as a phrase."""
     if not told["scored"]:
         return "none scored: too few held-out texts light their features"
+    strongest = told["strongest"]
+    where_strong = (
+        f"; where the feature is strongest {strongest['better_than_chance']} of {strongest['scored']}, median score "
+        f"{strongest['median_score']:.2f}"
+        if strongest["scored"]
+        else ""
+    )
     return (
         f"{told['scored']} scored, {told['better_than_chance']} of them better than chance, median score "
-        f"{told['median_score']:.2f} (0.5 is chance)"
+        f"{told['median_score']:.2f} (0.5 is chance){where_strong}"
     )
 
 
 def _label(row: dict[str, Any] | None) -> str:
-    """One label with its score, as a line."""
+    """One label with its scores, as a line."""
     from latentprobe.cli.tables import visible
+    from latentprobe.label_wording import worth
 
     if row is None:
         return "no label"
-    score = "" if row["score"] is None else f"  (score {row['score']:.2f}, {row['low']:.2f} to {row['high']:.2f})"
-    return visible(row["label"]) + score
+    told = worth(row)
+    return visible(row["label"]) + (f"  (score {told})" if told else "")
 
 
 def _say(told: dict[str, Any], sentence: str, *, as_json: bool) -> None:

@@ -28,9 +28,11 @@ def predict(
     """Decide every row, and write JSON Lines in the same order.
 
     Each line: {"id", "label", "score", "probabilities": {class: p}, "flagged", "threshold"}; with --explain K also
-    "features": [{"feature", "label", "weight", "value", "contribution", "tokens": [{"text", "start", "end",
-    "value", "share"}]}] and "explanation": {"towards", "intercept", "features", "others", "decision", "slope",
-    "offset"}, where intercept + features + others = decision, and the probability of the class rises with it.
+    "features": [{"feature", "label", "label_score", "weight", "value", "contribution", "tokens": [{"text", "start",
+    "end", "value", "share"}]}] and "explanation": {"towards", "intercept", "features", "others", "decision", "slope",
+    "offset"}, where "label_score", of a label that was scored, is {"score", "low", "high", "strongest",
+    "strongest_low", "strongest_high"}, intercept + features + others = decision, and the probability of the class rises
+    with it.
     """
     import json
 

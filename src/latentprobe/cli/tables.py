@@ -103,6 +103,8 @@ def _best(rows: Sequence[Mapping[str, Any]], kind: str) -> list[Mapping[str, Any
 
 def print_decision(text: str, decision: Mapping[str, Any]) -> None:
     """One decision: the text with its lit tokens, then the features by contribution."""
+    from latentprobe.label_wording import worth_in_short
+
     console = wide_console()
     shown = Text(visible(text))
     for feature in reversed(decision["features"]):  # a token of several features has the colour of the strongest
@@ -118,7 +120,8 @@ def print_decision(text: str, decision: Mapping[str, Any]) -> None:
         console.print("no feature that this classifier uses is on in this text", style="dim")
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("contribution", "feature", "label", "tokens"):
+    scored = any(feature["label_score"] for feature in decision["features"])
+    for column in ("contribution", "feature", "label", *(["label score"] if scored else []), "tokens"):
         table.add_column(column, justify="right" if column in ("contribution", "feature") else "left")
     for feature in decision["features"]:
         lit = dict.fromkeys(token["text"] for token in feature["tokens"])
@@ -126,9 +129,13 @@ def print_decision(text: str, decision: Mapping[str, Any]) -> None:
             Text(f"{feature['contribution']:+.3f}", style=_colour(feature)),
             str(feature["feature"]),
             Text(visible(feature["label"] or "")),
+            *([worth_in_short(feature["label_score"])] if scored else []),
             Text(visible(" ".join(lit))),
         )
     console.print(table)
+    if scored:
+        told = "label score: where the feature is strongest · wherever it is on, in held-out text; 0.5 is chance"
+        console.print(told, style="dim", highlight=False, soft_wrap=True)
 
 
 def _colour(feature: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +41,7 @@ from latentprobe.encode.model_files import ModelFiles
 from latentprobe.encode.sae import SAE
 from latentprobe.files import FORMAT
 from latentprobe.learn import Calibration, FittedProbe
+from latentprobe.store.labels import FeatureLabel, ShownLabel, shown_label
 
 __all__ = ["Bundle", "build_bundle", "thresholds_of"]
 
@@ -69,6 +71,19 @@ class Bundle:
     def labels(self) -> dict[int, str]:
         """Description of each feature in use that has one."""
         return {feature.feature: feature.label for feature in self.manifest.features if feature.label is not None}
+
+    def shown_label(self, feature: int) -> ShownLabel:
+        """What stands beside a feature's number wherever it is shown."""
+        return self._shown_labels.get(feature) or shown_label({}, feature)
+
+    @cached_property
+    def _shown_labels(self) -> dict[int, ShownLabel]:
+        return {
+            one.feature: ShownLabel(
+                label=one.label, label_score=None if one.label_score is None else one.label_score.model_dump()
+            )
+            for one in self.manifest.features
+        }
 
     @property
     def backbone(self) -> BackboneSpec:
@@ -137,7 +152,7 @@ def build_bundle(
     selection: str,
     target: Target,
     calibration: Calibration,
-    labels: Mapping[int, str],
+    labels: Mapping[int, FeatureLabel],
     metrics: Mapping[str, Any],
     card: Card,
     rows: Literal["texts", "images"] = "texts",
@@ -152,7 +167,7 @@ def build_bundle(
         pooling, binarize, selection: how a text became a row.
         target: kind and classes of the task; its labels are not kept.
         calibration: from decisions to probabilities.
-        labels: descriptions of features.
+        labels: those of features.
         metrics: how good it is, ready for JSON.
         card: the model card.
         rows: what the model reads.
@@ -183,7 +198,9 @@ def build_bundle(
         backbone=_describe_backbone(backbone, sae.hook, files, rows),
         sae=described,
         pruned=pruned,
-        features=tuple(BundleFeature(feature=int(j), label=labels.get(int(j))) for j in probe.features),
+        features=tuple(
+            BundleFeature.model_validate({"feature": int(j), **shown_label(labels, int(j))}) for j in probe.features
+        ),
         metrics=dict(metrics),
         tensors=TensorFile(file="probe.safetensors", sha256=hashlib.sha256(content).hexdigest()),
         card=card,

@@ -51,6 +51,10 @@ class FeatureEvidence(TypedDict):
     feature: int
     """Its number in the SAE."""
     label: str | None
+    label_score: dict[str, float | None] | None
+    """How well the label tells held-out words where the feature fires from others, 0.5 is chance: ``score``, ``low``
+    and ``high`` among all such words, ``strongest``, ``strongest_low`` and ``strongest_high`` among the strongest tenth
+    of them. None where it was not measured."""
     weight: float
     """For the class that is explained; positive speaks for it."""
     value: float
@@ -168,11 +172,10 @@ def evidence_for(
         bundle: the classifier.
         k: how many at most.
     """
-    labels = bundle.labels
     return [
         FeatureEvidence(
             feature=part.feature,
-            label=labels.get(part.feature),
+            **bundle.shown_label(part.feature),
             weight=part.weight,
             value=part.value,
             contribution=part.contribution,

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from markupsafe import Markup
 
 from latentprobe.deploy.decisions import FeatureEvidence
+from latentprobe.label_wording import MEANING, worth
 from latentprobe.visible import visible
 
 __all__ = ["Explanation"]
@@ -38,16 +39,32 @@ class Explanation(list[FeatureEvidence]):
     def _repr_html_(self) -> str:
         parts = [] if self.text is None else [self._marked(self.text)]
         if self:
-            cell = Markup("<td>{}</td>").format
-            lines = (
-                (f"{one['contribution']:+.3f}", str(one["feature"]), visible(one["label"] or ""), visible(_lit(one)))
-                for one in self
-            )
-            rows = Markup("").join(Markup("<tr>{}</tr>").format(Markup("").join(map(cell, line))) for line in lines)
-            names = ("adds", "feature", "label", "tokens")
-            head = Markup("").join(Markup("<th>{}</th>").format(name) for name in names)
-            parts.append(Markup("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>").format(head, rows))
+            parts.append(self._table())
         return str(Markup("").join(parts))
+
+    def _table(self) -> Markup:
+        """What each feature adds; what its label is worth, where any was scored."""
+        columns = {
+            "adds": [f"{one['contribution']:+.3f}" for one in self],
+            "feature": [str(one["feature"]) for one in self],
+            "label": [visible(one["label"] or "") for one in self],
+            "label score": [worth(one["label_score"]) for one in self],
+            "tokens": [visible(_lit(one)) for one in self],
+        }
+        if not any(columns["label score"]):
+            del columns["label score"]
+        cell = Markup("<td>{}</td>").format
+        rows = Markup("").join(
+            Markup("<tr>{}</tr>").format(Markup("").join(map(cell, line)))
+            for line in zip(*columns.values(), strict=True)
+        )
+        head = Markup("").join(Markup('<th scope="col">{}</th>').format(name) for name in columns)
+        table = Markup("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>").format(head, rows)
+        return (
+            table + Markup("<p><small>Label score: {}</small></p>").format(MEANING)
+            if "label score" in columns
+            else table
+        )
 
     def _marked(self, text: str) -> Markup:
         """The text, each token marked for the strongest feature that it lights."""

@@ -14,7 +14,7 @@ from latentprobe.deploy.bundle import Bundle, build_bundle
 from latentprobe.deploy.card import card_for
 from latentprobe.encode.extract import load_pair
 from latentprobe.encode.featurize import pooled_rows
-from latentprobe.encode.formats import labels
+from latentprobe.encode.formats import label_table
 from latentprobe.learn import Calibration, Chosen, Recipe, calibrate, choose, inner_folds, units_of
 from latentprobe.learn.decisions import labels_of
 from latentprobe.learn.intervals import bootstrap_macro_f1, interval
@@ -57,7 +57,7 @@ def fit_bundle(corpus: Corpus, spec: FitSpec, *, progress: Callable[[int, int], 
         selection=spec.selection,
         target=corpus.target,
         calibration=calibration,
-        labels=labels(spec.sae),
+        labels=label_table(spec.sae).features,
         metrics=_metrics(corpus, units, chosen, calibration, spec.seed) | {"measured": measured},
         card=card_for(corpus.name, corpus.target, measured=measured, notes=corpus.notes, rows=kind),
         rows=kind,

@@ -20,6 +20,7 @@ __all__ = [
     "BundleCalibration",
     "BundleEdit",
     "BundleFeature",
+    "BundleLabelScore",
     "BundleSAE",
     "Card",
     "Identity",
@@ -31,6 +32,7 @@ __all__ = [
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Part(BaseModel):
@@ -109,6 +111,19 @@ class BundleCalibration(_Part):
     ece_after: float | None
 
 
+class BundleLabelScore(_Part):
+    """What a label is worth: how well it tells held-out words where its feature fires from others; 0.5 is chance."""
+
+    score: Share | None
+    """Among all words where it fires, with its 95 % interval."""
+    low: Share | None
+    high: Share | None
+    strongest: Share | None
+    """Among the strongest tenth of them, with its 95 % interval."""
+    strongest_low: Share | None
+    strongest_high: Share | None
+
+
 class BundleFeature(_Part):
     """A feature that the classifier uses."""
 
@@ -116,6 +131,8 @@ class BundleFeature(_Part):
     """Its number in the SAE."""
     label: str | None
     """What it stands for, where that has been described."""
+    label_score: BundleLabelScore | None = None
+    """How far that is true, where that has been measured."""
 
 
 class BundleEdit(_Part):

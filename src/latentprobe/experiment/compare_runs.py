@@ -54,8 +54,8 @@ def compare(
     Returns:
         ``first`` and ``second`` (names), ``data``, ``scores``: of ``learn.paired.paired_scores``, ``before`` being the
         first; ``only_first``, ``only_second``: test rows that one run alone has; ``features``: ``came``, ``went`` (each
-        ``feature``, ``label``, ``weight``: the largest over the classes) and ``kept`` (how many), or None where they
-        are of different SAEs.
+        ``feature``, ``label``, ``label_score``, ``weight``: the largest over the classes) and ``kept`` (how many), or
+        None where they are of different SAEs.
 
     Raises:
         SpecError: two runs were expected, or do not predict the same classes.
@@ -194,7 +194,7 @@ def _listed(bundle: Bundle, features: set[int]) -> list[Mapping[str, Any]]:
     weights = bundle.probe.weights
     largest = weights[np.abs(weights).argmax(axis=0), np.arange(weights.shape[1])]
     own = [
-        {"feature": int(feature), "label": bundle.labels.get(int(feature)), "weight": float(weight)}
+        {"feature": int(feature), **bundle.shown_label(int(feature)), "weight": float(weight)}
         for feature, weight in zip(bundle.probe.features, largest, strict=True)
         if int(feature) in features
     ]

@@ -54,8 +54,8 @@ def edit_classifier(
         reporter: who hears how far it is.
 
     Returns:
-        What ``out/edit.json`` holds: ``classifier``, ``dropped`` (``feature``, ``label``), ``refitted_on``,
-        ``n_features`` (``before``, ``after``), ``data`` (its name, or None) and ``scores``: of
+        What ``out/edit.json`` holds: ``classifier``, ``dropped`` (``feature``, ``label``, ``label_score``),
+        ``refitted_on``, ``n_features`` (``before``, ``after``), ``data`` (its name, or None) and ``scores``: of
         ``learn.paired.paired_scores``, or None.
 
     Raises:
@@ -104,7 +104,7 @@ def edit_of(old: Bundle, new: Bundle, drop: Sequence[int], judged: Judged | None
     """What an edit did, as ``edit_classifier`` returns it."""
     return {
         "classifier": old.manifest.fingerprint,
-        "dropped": [{"feature": feature, "label": old.labels.get(feature)} for feature in drop],
+        "dropped": [{"feature": feature, **old.shown_label(feature)} for feature in drop],
         "refitted_on": new.manifest.edits[-1].refitted_on,
         "n_features": {"before": len(old.probe.features), "after": len(new.probe.features)},
         "data": None if judged is None else judged.corpus.name,

@@ -13,6 +13,7 @@ from latentprobe.explain.profiles import feature_profiles
 from latentprobe.explain.rows import decided_rows
 from latentprobe.learn import Evaluation, Split
 from latentprobe.store import SparseFeatures
+from latentprobe.store.labels import SCORES, FeatureLabel
 
 __all__ = ["decisions_table", "neuronpedia", "profiles_of"]
 
@@ -20,6 +21,7 @@ _LIT = pa.struct(
     [
         ("feature", pa.int32()),
         ("label", pa.string()),
+        ("label_score", pa.struct([(name, pa.float32()) for name in SCORES])),
         ("contribution", pa.float32()),
         ("value", pa.float32()),
         ("token", pa.string()),
@@ -49,7 +51,7 @@ def profiles_of(
     parts: Split,
     evaluation: Evaluation,
     features: SparseFeatures,
-    labels: Mapping[int, str],
+    labels: Mapping[int, FeatureLabel],
     row: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
     """The content of ``profiles`` in evidence.json: each feature that a class is shown with, by itself, on training
@@ -64,7 +66,7 @@ def decisions_table(
     parts: Split,
     evaluation: Evaluation,
     features: SparseFeatures,
-    labels: Mapping[int, str],
+    labels: Mapping[int, FeatureLabel],
     pooling: str,
 ) -> pa.Table:
     """decisions.parquet: what the selected row decides on test rows and why, as ``explain.rows`` tells it."""

@@ -6,7 +6,7 @@ itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from latentprobe.explain.stability import stability
 from latentprobe.learn import Evaluation, Recipe, Split, inner_folds, split, units_of
 from latentprobe.learn.probes import refit
 from latentprobe.store import SparseFeatures
+from latentprobe.store.labels import FeatureLabel
 
 __all__ = ["evidence_of", "summary_of", "tested"]
 
@@ -38,7 +39,7 @@ def evidence_of(
     parts: Split,
     evaluation: Evaluation,
     source: PlannedSource,
-    labels: dict[int, str],
+    labels: Mapping[int, FeatureLabel],
     row: dict[str, Any],
 ) -> dict[str, Any]:
     """The content of evidence.json: the features of each class of the selected row, on training rows; which of them

@@ -17,7 +17,7 @@ from latentprobe.errors import SAEError, nearest
 from latentprobe.explain.label_sources import Described, one_each, read_published
 from latentprobe.store.labels import LabelTable, write_label_table
 
-__all__ = ["import_labels", "shown_labels", "with_scores"]
+__all__ = ["import_labels", "shown_labels"]
 
 
 def import_labels(source: Path, *, sae: str | None = None) -> dict[str, Any]:
@@ -62,23 +62,12 @@ def shown_labels(sae: str, features: Sequence[int] = ()) -> dict[str, Any]:
     table = label_table(sae)
     rows = {feature: table.features.get(feature) for feature in features}
     return {
+        **table.provenance,
         "sae": sae,
         "labels": len(table.features),
         "scored": len(table.scores),
-        **table.provenance,
         "features": {feature: None if row is None else row._asdict() for feature, row in rows.items()},
     }
-
-
-def with_scores(classes: list[dict[str, Any]], table: LabelTable) -> dict[str, Any]:
-    """Keys of evidence.json: each class's features with what their labels are worth, and where the labels come from."""
-
-    def scored(feature: dict[str, Any]) -> dict[str, Any]:
-        row = table.features.get(feature["feature"])
-        return feature | {"label_score": None if row is None else row.score}
-
-    classes = [one | {"features": [scored(feature) for feature in one["features"]]} for one in classes]
-    return {"classes": classes, "labels": table.provenance}
 
 
 def _one(rows: Sequence[Described], name: str) -> str | None:

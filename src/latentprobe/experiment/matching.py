@@ -15,7 +15,7 @@ import yaml
 from latentprobe.config import BackboneSpec, MatchingSpec
 from latentprobe.corpus import Corpus, Target, read_corpus
 from latentprobe.encode.extract import extract
-from latentprobe.encode.formats import labels as sae_labels
+from latentprobe.encode.formats import label_table
 from latentprobe.encode.sources import PlannedSource, plan_sources
 from latentprobe.errors import SpecError
 from latentprobe.experiment.environment import Reporter, Silent, Stopwatch, environment
@@ -26,6 +26,7 @@ from latentprobe.learn.intervals import bootstrap_macro_f1, interval, paired_dif
 from latentprobe.learn.matching import Matching, carry, match
 from latentprobe.learn.metrics import macro_f1
 from latentprobe.store import FeatureStore, SparseFeatures, default_store
+from latentprobe.store.labels import shown_label
 
 __all__ = ["run_matching"]
 
@@ -188,7 +189,7 @@ def _scored(
 
 def _pairs(matching: Matching, sides: Sequence[PlannedSource]) -> list[dict[str, Any]]:
     """The matched features with the largest correlations, with what they are called where that is known."""
-    known = [sae_labels(source.sae.reference) if source.sae else {} for source in sides]
+    known = [label_table(source.sae.reference).features if source.sae else {} for source in sides]
     best = [int(one) for one in np.argsort(-matching.correlation, kind="stable") if matching.matched[one]]
     pairs = []
     for one in best[:LISTED]:
@@ -201,8 +202,8 @@ def _pairs(matching: Matching, sides: Sequence[PlannedSource]) -> list[dict[str,
                 "correlation": float(matching.correlation[one]),
                 "shuffled": float(matching.null[one]),
                 "one_to_one": int(matching.second.columns[only]) if only >= 0 else None,
-                "first_label": known[0].get(first),
-                "second_label": known[1].get(second),
+                **{f"first_{name}": value for name, value in shown_label(known[0], first).items()},
+                **{f"second_{name}": value for name, value in shown_label(known[1], second).items()},
             }
         )
     return pairs

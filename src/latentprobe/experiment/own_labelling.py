@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from latentprobe.errors import CorpusError, SpecError
 from latentprobe.experiment.chat import Chat
 from latentprobe.experiment.environment import Reporter, Silent
 from latentprobe.explain.label_rules import rule_of
-from latentprobe.explain.label_scores import Judge, LabelScore, better_than_chance, score_labels
+from latentprobe.explain.label_scores import Judge, LabelScore, LabelScores, better_than_chance, score_labels
 from latentprobe.explain.own_labels import describe_features, label_excerpts
 from latentprobe.explain.words import Excerpt
 from latentprobe.files import sha256_json
@@ -66,7 +67,8 @@ def make_labels(
         reporter: who hears how far it is.
 
     Returns:
-        sae, labels, scored, better_than_chance, median_score, provenance and file.
+        sae, labels; scored, better_than_chance and median_score, and the same of the strongest places under
+        ``strongest``; provenance and file.
 
     Raises:
         LatentprobeError: something cannot be used as asked; nothing is written then.
@@ -76,13 +78,11 @@ def make_labels(
         raise SpecError(
             "features to describe were expected",
             got="an endpoint and no features",
-            fix="name them: --features 3,17,40-49; each costs a question, and judging its label up to ten more",
+            fix="name them: --features 3,17,40-49; each costs a question, and judging its label up to fifteen more",
         )
-    rows = _texts(texts, text)
+    read = _read(sae, texts, text, model, features, device, reporter)
+    rows, tokens, wanted = read.rows, read.tokens, read.wanted
     held = np.array([_fraction(row) < HELD_OUT for row in rows])
-    backbone, loaded = _pair(sae, model, device)
-    wanted = _numbers(features, loaded.width)
-    tokens = token_latents(rows, backbone, loaded, progress=lambda done, all_: reporter.progress("encode", done, all_))
     ours, own = _part(rows, tokens, ~held)
     if chat is None:
         labels = {
@@ -100,8 +100,8 @@ def make_labels(
     before = label_table(sae) if features is not None else LabelTable({})
     provenance = {
         "source": texts.name, "sha256": _hash(rows), "made": date.today().isoformat(), "how": "made here",
-        "model": backbone.files.name, "width": loaded.width, "texts": len(rows),
-        "scored": {"texts": int(held.sum()), "held_out": f"a fifth of {texts.name}", "judges": judges},
+        "model": read.model, "width": read.width, "texts": len(rows),
+        "scored_on": {"texts": int(held.sum()), "held_out": f"a fifth of {texts.name}", "judges": judges},
     }  # fmt: skip
     if before.features:
         provenance["over"] = before.provenance
@@ -128,22 +128,46 @@ def score_own_labels(
     table = label_table(sae)
     if not table.features:
         raise SpecError("an SAE with labels was expected", got=f"{sae}, without any", fix="import or make them first")
-    rows = _texts(texts, text)
-    if table.provenance.get("sha256") == _hash(rows):
+    read = _read(sae, texts, text, model, features, device, reporter, but=table.provenance.get("sha256"))
+    labels = {feature: table.features[feature] for feature in read.wanted if feature in table.features}
+    judged, judges = _scored(read.rows, read.tokens, labels, chat, reporter)
+    scored_on = {"texts": len(read.rows), "held_out": texts.name, "judges": judges}
+    provenance = table.provenance | {"scored_on": scored_on}
+    return _kept(sae, LabelTable(table.features | _with(labels, judged), provenance), judged)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Texts that the model and the SAE have run over."""
+
+    rows: list[str]
+    tokens: TokenActivations
+    wanted: list[int]
+    """The features that were asked for."""
+    model: str
+    width: int
+
+
+def _read(
+    sae: str,
+    texts: Path,
+    text: str,
+    model: str | None,
+    features: str | None,
+    device: str,
+    reporter: Reporter,
+    *,
+    but: str | None = None,
+) -> _Read:
+    """The texts of a file, each once, with every feature on every token of them; ``but``: the hash of those refused."""
+    rows = list({normalized(row): row for row in read_texts(texts, text=text)[1] if row.strip()}.values())
+    if but == _hash(rows):
         raise CorpusError("held-out texts were expected", got=f"{texts}, from which the labels were made",
                           fix="give other texts")  # fmt: skip
     backbone, loaded = _pair(sae, model, device)
-    wanted = [feature for feature in _numbers(features, loaded.width) if feature in table.features]
+    wanted = _numbers(features, loaded.width)
     tokens = token_latents(rows, backbone, loaded, progress=lambda done, all_: reporter.progress("encode", done, all_))
-    labels = {feature: table.features[feature] for feature in wanted}
-    judged, judges = _scored(rows, tokens, labels, chat, reporter)
-    scored = {"texts": len(rows), "held_out": texts.name, "judges": judges}
-    return _kept(sae, LabelTable(table.features | _with(labels, judged), table.provenance | {"scored": scored}), judged)
-
-
-def _texts(path: Path, column: str) -> list[str]:
-    """The texts of a file, each once."""
-    return list({normalized(row): row for row in read_texts(path, text=column)[1] if row.strip()}.values())
+    return _Read(rows, tokens, wanted, backbone.files.name, loaded.width)
 
 
 def _hash(rows: Sequence[str]) -> str:
@@ -200,7 +224,7 @@ def _scored(
     labels: Mapping[int, FeatureLabel],
     chat: Chat | None,
     reporter: Reporter,
-) -> tuple[dict[int, LabelScore], list[str]]:
+) -> tuple[LabelScores, list[str]]:
     """The scores of labels, and who judged them."""
     judges, judge = ["rule"], None
     if any(rule_of(row.label) is None for row in labels.values()):
@@ -227,26 +251,36 @@ def _likeness() -> Judge:
     return judge
 
 
-def _with(labels: Mapping[int, FeatureLabel], scores: Mapping[int, LabelScore]) -> dict[int, FeatureLabel]:
+def _with(labels: Mapping[int, FeatureLabel], scores: LabelScores) -> dict[int, FeatureLabel]:
     """Labels with their scores; those of before are gone where there is none now."""
+
+    def numbers(feature: int) -> list[float | None]:
+        both = (found.get(feature) for found in scores)
+        return [None if one is None else getattr(one, name) for one in both for name in ("score", "low", "high")]
+
     return {
-        feature: row._replace(score=score.score, low=score.low, high=score.high)
-        if (score := scores.get(feature)) is not None
-        else row._replace(score=None, low=None, high=None)
-        for feature, row in labels.items()
+        feature: FeatureLabel(row.label, row.type, row.explainer, *numbers(feature)) for feature, row in labels.items()
     }
 
 
-def _kept(sae: str, table: LabelTable, scores: Mapping[int, LabelScore]) -> dict[str, Any]:
+def _kept(sae: str, table: LabelTable, scores: LabelScores) -> dict[str, Any]:
     """Write the table, and tell what it holds."""
     file = write_label_table(label_key(sae), table)
-    values = [score.score for score in scores.values()]
     return {
+        **table.provenance,
         "sae": sae,
         "labels": len(table.features),
+        **_worth(scores.everywhere),
+        "strongest": _worth(scores.strongest),
+        "file": str(file),
+    }
+
+
+def _worth(scores: Mapping[int, LabelScore]) -> dict[str, Any]:
+    """How many labels were scored, and how good they are."""
+    values = [score.score for score in scores.values()]
+    return {
         "scored": len(scores),
         "better_than_chance": len(better_than_chance(scores)),
         "median_score": float(np.median(values)) if values else None,
-        **table.provenance,
-        "file": str(file),
     }

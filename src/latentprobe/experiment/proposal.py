@@ -53,8 +53,8 @@ def propose_edit(
     Returns:
         What ``edit_classifier`` returns, judged on the rows held out, and ``proposal``: ``by``, ``gap``,
         ``n_searched``, ``n_held_out``, ``steps`` and, of a binary task, ``threshold``. A step has ``n_dropped``,
-        ``feature``, ``label``, ``searched`` (``gap``, ``macro_f1``), ``pareto`` (no other step is better in both
-        there), ``proposed`` and, where it is one of these, ``held_out``: ``macro_f1`` and ``gap`` as in
+        ``feature``, ``label``, ``label_score``, ``searched`` (``gap``, ``macro_f1``), ``pareto`` (no other step is
+        better in both there), ``proposed`` and, where it is one of these, ``held_out``: ``macro_f1`` and ``gap`` as in
         ``learn.paired``. ``threshold`` holds the same against the original with its threshold moved until it flags as
         many rows: a gap that closes by flagging more or less, whatever was dropped, is closed by that as well.
 
@@ -122,8 +122,8 @@ def _steps(old: Bundle, order: list[int], searched: Judged, gap: Measure) -> lis
             "macro_f1": macro_f1(searched.target, said),
         }
         last = order[count - 1] if count else None
-        label = None if last is None else old.labels.get(last)
-        steps.append({"n_dropped": count, "feature": last, "label": label, "searched": figures, "held_out": None})
+        label = old.shown_label(-1 if last is None else last)
+        steps.append({"n_dropped": count, "feature": last, **label, "searched": figures, "held_out": None})
     figures_of = [(step["searched"]["gap"], -step["searched"]["macro_f1"]) for step in steps]
     best = int(np.argmin([sum(figures) for figures in figures_of]))
     for place, (step, own) in enumerate(zip(steps, figures_of, strict=True)):

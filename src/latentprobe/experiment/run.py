@@ -6,7 +6,7 @@ interruption are in the store, and the same command goes on from there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +24,6 @@ from latentprobe.experiment.explained import decisions_table, neuronpedia, profi
 from latentprobe.experiment.explanations import evidence_of, summary_of, tested
 from latentprobe.experiment.features import Plan, make_plan
 from latentprobe.experiment.further import curves, regimes
-from latentprobe.experiment.labelling import with_scores
 from latentprobe.experiment.places import require_folder
 from latentprobe.experiment.reconstruction import rebuilt, with_scores_of
 from latentprobe.experiment.representations import COLUMNS, representations
@@ -35,6 +34,7 @@ from latentprobe.learn import Evaluation, Representation, Split, evaluate, split
 from latentprobe.learn.repeats import trials_of
 from latentprobe.report import write_report
 from latentprobe.store import SparseFeatures
+from latentprobe.store.labels import FeatureLabel
 
 __all__ = ["RUN_FILES", "run_experiment"]
 
@@ -95,7 +95,7 @@ def run_experiment(
     assert evaluation.selected is not None
     row: dict[str, Any] = dict.fromkeys(COLUMNS) | evaluation.rows[evaluation.selected]
     source = _selected_source(plan, row)
-    bundle = _bundle(plan, parts, evaluation, source, label_table(row["sae"]).labels, row)
+    bundle = _bundle(plan, parts, evaluation, source, label_table(row["sae"]).features, row)
     with watch.stage("faithfulness"):
         truth = tested(plan, parts, evaluation, source, row, bundle, reporter)
         blocks["faithfulness"] = summary_of(truth)
@@ -150,15 +150,16 @@ def _write(
     write_text(folder / "spec.yaml", yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
     write_json(folder / "results.json", results)
     table = label_table(row["sae"])
-    evidence = evidence_of(plan, parts, evaluation, source, table.labels, row)
+    evidence = evidence_of(plan, parts, evaluation, source, table.features, row)
     features = plan.store.read(source.fingerprint, [row["pooling"]])
     assert isinstance(features, SparseFeatures)
     shown = {
-        "profiles": profiles_of(evidence["classes"], corpus, parts, evaluation, features, table.labels, row),
+        "profiles": profiles_of(evidence["classes"], corpus, parts, evaluation, features, table.features, row),
         "neuronpedia": neuronpedia(row["sae"]),
+        "labels": table.provenance,
     }
-    write_json(folder / "evidence.json", evidence | with_scores(evidence["classes"], table) | shown)
-    decided = decisions_table(corpus, parts, evaluation, features, table.labels, row["pooling"])
+    write_json(folder / "evidence.json", evidence | shown)
+    decided = decisions_table(corpus, parts, evaluation, features, table.features, row["pooling"])
     pq.write_table(decided, folder / "decisions.parquet", compression="zstd")
     pq.write_table(predictions_table(corpus, parts, evaluation), folder / "predictions.parquet", compression="zstd")
     bundle.save(folder / "bundle")
@@ -181,7 +182,7 @@ def _bundle(
     parts: Split,
     evaluation: Evaluation,
     source: PlannedSource,
-    labels: dict[int, str],
+    labels: Mapping[int, FeatureLabel],
     row: dict[str, Any],
 ) -> Bundle:
     """The selected row as a classifier."""

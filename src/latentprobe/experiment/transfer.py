@@ -17,7 +17,7 @@ import scipy.sparse as sp
 import yaml
 
 from latentprobe.config import TransferSpec
-from latentprobe.encode.formats import labels as sae_labels
+from latentprobe.encode.formats import label_table
 from latentprobe.experiment.domains import Domain, join, read_domains
 from latentprobe.experiment.environment import Reporter, Silent, Stopwatch, environment
 from latentprobe.experiment.features import TEXT_BASELINES, Plan, plan_rows
@@ -211,7 +211,7 @@ def _results(plan: _Plan, result: Transfer) -> dict[str, Any]:
     common = plan.representations[result.common]
     rows = common.load()
     weights = [weights_of(rows, probes, train) for probes, train in zip(result.probes, result.train, strict=True)]
-    shown = overlap_of(plan.spec, plan.joined, weights, sae_labels(common.columns["sae"]))
+    shown = overlap_of(plan.spec, plan.joined, weights, label_table(common.columns["sae"]).features)
     for feature in shown["features"]:
         feature["examples"] = {name: [] for name in feature["weights"]}
     _add_examples(plan, result.common, shown["features"])

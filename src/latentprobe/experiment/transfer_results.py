@@ -15,6 +15,7 @@ from latentprobe.learn.cells import Cell, explored_means, kinds_of, mean_differe
 from latentprobe.learn.intervals import holm
 from latentprobe.learn.overlap import Chance, Weights, overlap, top_features
 from latentprobe.learn.transfer import Domains, Transfer
+from latentprobe.store.labels import FeatureLabel, shown_label
 
 __all__ = ["overlap_of", "predictions_table", "results_of"]
 
@@ -112,7 +113,7 @@ def _means(
 
 
 def overlap_of(
-    spec: TransferSpec, domains: Domains, weights: Sequence[Weights], labels: Mapping[int, str]
+    spec: TransferSpec, domains: Domains, weights: Sequence[Weights], labels: Mapping[int, FeatureLabel]
 ) -> dict[str, Any]:
     """How alike the trained domains choose, pair by pair, and the features that several of them choose."""
     names = [domains.names[at] for at in domains.trained]
@@ -141,7 +142,11 @@ def _chance(chance: Chance) -> dict[str, float]:
 
 
 def _shared_features(
-    spec: TransferSpec, domains: Domains, names: Sequence[str], weights: Sequence[Weights], labels: Mapping[int, str]
+    spec: TransferSpec,
+    domains: Domains,
+    names: Sequence[str],
+    weights: Sequence[Weights],
+    labels: Mapping[int, FeatureLabel],
 ) -> dict[str, Any]:
     """Features among the top ones of at least two domains: of most domains first, then the heaviest on average."""
     tops = [top_features(own, spec.overlap) for own in weights]
@@ -155,7 +160,7 @@ def _shared_features(
         "features": [
             {
                 "feature": feature,
-                "label": labels.get(feature),
+                **shown_label(labels, feature),
                 "domains": [name for name, top in zip(names, tops, strict=True) if feature in top],
                 **_speaks_for(domains, names, weights, feature),
             }

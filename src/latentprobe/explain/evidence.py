@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from latentprobe.corpus import normalized
 from latentprobe.explain.contributions import class_weights
 from latentprobe.store import SparseFeatures
+from latentprobe.store.labels import FeatureLabel, shown_label
 
 if TYPE_CHECKING:
     from latentprobe.corpus import Target
@@ -67,7 +68,7 @@ def class_evidence(
     target: Target,
     texts: Sequence[str],
     rows: NDArray[np.intp],
-    labels: Mapping[int, str],
+    labels: Mapping[int, FeatureLabel],
     *,
     images: bool = False,
     top: int = 12,
@@ -86,7 +87,7 @@ def class_evidence(
         target: classes and codes of all rows.
         texts: all texts, in the order of ``features``.
         rows: positions of the training rows.
-        labels: feature number to description, where there is one.
+        labels: feature number to its label, where there is one.
         images: the rows are images: ``texts`` are their names, and a token is a patch.
         top: features a class, at most.
         examples: texts a feature, at most: the strongest first, all different. Where the feature is on in at least
@@ -94,8 +95,9 @@ def class_evidence(
 
     Returns:
         One plain dict a class (both classes of a binary target; every label column of a multi-label one), ready for
-        JSON: "class", "n_train" and "features", each with "feature", "label", "weight", "mean_contribution" (the
-        difference it is ranked by), "rate" (class to share of its training rows with the feature on), "rate_others"
+        JSON: "class", "n_train" and "features", each with "feature", "label", "label_score" (what the label is worth,
+        as ``FeatureLabel`` says; None where that is not known), "weight", "mean_contribution" (the difference it is
+        ranked by), "rate" (class to share of its training rows with the feature on), "rate_others"
         (share of the rows outside this class) and "examples": "id", "text" (an excerpt), "start" and "end" of the
         token in it, "cut_before" and "cut_after" (whether the text goes on there), "value", "typical", "true" (the
         class, or all labels) and "own" (whether the row is of this class); and "spread": the same of one text at each
@@ -124,7 +126,7 @@ def class_evidence(
             "features": [
                 {
                     "feature": int(probe.features[column]),
-                    "label": labels.get(int(probe.features[column])),
+                    **shown_label(labels, int(probe.features[column])),
                     "weight": float(this.weights[column]),
                     "mean_contribution": gap,
                     **_rates(on, column, this, classes),

@@ -2,17 +2,19 @@
 does not.
 
 A place is a word. Of each feature, places where it fires at all, weak ones too, and as many where it does not are drawn
-by chance, each from another text, so that they count as independent. A label made of words is read as a rule; any other
-is put to a judge that gives each place a number: the detection score of Paulo et al. (2024, arXiv 2410.13928), with the
-place marked as in their fuzzing. The score is the area under the ROC curve, which is balanced accuracy where the answer
-is yes or no, as that of a rule is. Chance is 0.5.
+by chance, each from another text, so that they count as independent; and once more places among the strongest tenth of
+those where it fires, with as many of the same places where it does not. A label made of words is read as a rule; any
+other is put to a judge that gives each place a number: the detection score of Paulo et al. (2024, arXiv 2410.13928),
+with the place marked as in their fuzzing. The score is the area under the ROC curve, which is balanced accuracy where
+the answer is yes or no, as that of a rule is. Chance is 0.5.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +24,13 @@ from latentprobe.explain.label_rules import Rule, rule_of
 from latentprobe.explain.words import Excerpt, Ints, Words, excerpt, read_words
 from latentprobe.store.token_activations import TokenActivations
 
-__all__ = ["Judge", "LabelScore", "area", "better_than_chance", "score_labels"]
+__all__ = ["Judge", "LabelScore", "LabelScores", "area", "better_than_chance", "score_labels"]
 
 #: Places where a feature fires and places where it does not, at most; with fewer than the least it is not scored.
 PLACES, LEAST = 100, 10
+
+#: Share of the words where a feature fires that are its strongest.
+STRONGEST = 0.1
 
 
 Judge = Callable[[str, Sequence[Excerpt]], "NDArray[np.float64] | list[float]"]
@@ -42,7 +47,8 @@ class LabelScore:
             score has an interval too; ``high`` likewise.
         p: of a score this high by chance, one-sided (Mann and Whitney).
         places: where the feature fires; as many where it does not.
-        recall: of a rule, the share of all held-out words with the feature that it names; None for a judge.
+        recall: of a rule, the share that it names of all held-out words where the feature fires, or of the strongest of
+            them; None for a judge.
         precision: of a rule, the share of the words it names that have the feature; None where it names none.
     """
 
@@ -59,6 +65,15 @@ class LabelScore:
         return asdict(self)
 
 
+class LabelScores(NamedTuple):
+    """Feature -> score, of the labels that could be scored."""
+
+    everywhere: dict[int, LabelScore]
+    """Among all words where the feature fires."""
+    strongest: dict[int, LabelScore]
+    """Among the strongest tenth of them."""
+
+
 def score_labels(
     texts: Sequence[str],
     tokens: TokenActivations,
@@ -67,8 +82,8 @@ def score_labels(
     judge: Judge | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
-) -> dict[int, LabelScore]:
-    """A score for each label whose feature fires in at least ten of the texts.
+) -> LabelScores:
+    """The scores of each label whose feature fires, or is among its strongest, in at least ten of the texts.
 
     Args:
         texts: held-out ones: no label was made from them.
@@ -83,26 +98,29 @@ def score_labels(
     """
     words = read_words(texts, tokens)
     named_by = _Reader(words)
-    scored = {}
+    scored = LabelScores({}, {})
     for done, (feature, label) in enumerate(labels.items(), start=1):
-        fires = np.unique(words.of_token[tokens.column(feature)[0]])
-        here, elsewhere = _places(fires, words, np.random.default_rng([seed, feature]))
+        places = _places(*_word_values(*tokens.column(feature), words), words, np.random.default_rng([seed, feature]))
         rule = rule_of(label)
-        if len(here) >= LEAST and len(elsewhere) >= LEAST:
-            if rule is not None:
-                named = named_by(rule)
-                hits = int(np.isin(fires, named).sum())
-                scored[feature] = area(
-                    np.isin(here, named),
-                    np.isin(elsewhere, named),
-                    recall=hits / len(fires),
-                    precision=hits / len(named) if len(named) else None,
-                )
-            elif judge is not None:
-                scored[feature] = _judged(judge, label, here, elsewhere, words, texts, seed)
+        if places is not None and rule is not None:
+            _score_rule(scored, feature, places, named_by(rule))
+        elif places is not None and judge is not None:
+            _score_judged(scored, feature, places, partial(judge, label), words, texts, seed)
         if progress is not None:
             progress(done, len(labels))
     return scored
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Words of one feature: all where it fires and the strongest of them; and what was drawn to be asked about."""
+
+    fires: Ints
+    strong: Ints
+    here: Ints
+    brightest: Ints
+    elsewhere: Ints
+    """As many as ``here``."""
 
 
 class _Reader:
@@ -124,15 +142,39 @@ class _Reader:
         return np.asarray(places[rule.applies(places, self._words, self._index)])
 
 
-def _judged(
-    judge: Judge, label: str, here: Ints, elsewhere: Ints, words: Words, texts: Sequence[str], seed: int
-) -> LabelScore:
-    """The score of a judge, who sees the places in an order that tells nothing."""
-    places = np.concatenate([here, elsewhere])
-    order = np.random.default_rng(seed).permutation(len(places))
-    told = np.empty(len(places))
-    told[order] = judge(label, [excerpt(int(place), words, texts) for place in places[order]])
-    return area(told[: len(here)], told[len(here) :])
+def _score_rule(scored: LabelScores, feature: int, places: _Places, named: Ints) -> None:
+    """Add the scores of a label that names words."""
+    off, in_all = np.isin(places.elsewhere, named), len(named)
+    precision = float(np.isin(places.fires, named).sum() / in_all) if in_all else None
+    for found, asked, every in (
+        (scored.everywhere, places.here, places.fires),
+        (scored.strongest, places.brightest, places.strong),
+    ):
+        if len(asked) >= LEAST:
+            recall = float(np.isin(every, named).mean())
+            found[feature] = area(np.isin(asked, named), off[: len(asked)], recall=recall, precision=precision)
+
+
+def _score_judged(
+    scored: LabelScores,
+    feature: int,
+    places: _Places,
+    judge: Callable[[Sequence[Excerpt]], NDArray[np.float64] | list[float]],
+    words: Words,
+    texts: Sequence[str],
+    seed: int,
+) -> None:
+    """Add the scores of a judge, who sees each place once, in an order that tells nothing."""
+    asked = np.unique(np.concatenate([places.here, places.brightest, places.elsewhere]))
+    order = np.random.default_rng(seed).permutation(len(asked))
+    told = np.empty(len(asked))
+    told[order] = judge([excerpt(int(place), words, texts) for place in asked[order]])
+    here, brightest, off = (
+        told[np.searchsorted(asked, own)] for own in (places.here, places.brightest, places.elsewhere)
+    )
+    scored.everywhere[feature] = area(here, off)
+    if len(brightest) >= LEAST:
+        scored.strongest[feature] = area(brightest, off[: len(brightest)])
 
 
 def area(
@@ -173,12 +215,24 @@ def _delong(here: NDArray[np.float64], elsewhere: NDArray[np.float64]) -> tuple[
     return float(above.mean()), float(above.var(ddof=1) / m + below.var(ddof=1) / n)
 
 
-def _places(fires: Ints, words: Words, random: np.random.Generator) -> tuple[Ints, Ints]:
-    """Some of the words where a feature fires, and as many where it does not, each from another text."""
+def _word_values(column: Ints, values: NDArray[np.float32], words: Words) -> tuple[Ints, NDArray[np.float32]]:
+    """The words where a feature fires, and how strongly: the value of the strongest token of each."""
+    fires, inverse = np.unique(words.of_token[column], return_inverse=True)
+    strength = np.zeros(len(fires), np.float32)
+    np.maximum.at(strength, inverse, values)
+    return fires, strength
+
+
+def _places(fires: Ints, strength: NDArray[np.float32], words: Words, random: np.random.Generator) -> _Places | None:
+    """Words to ask about, each group with every word from another text; None where the feature fires too seldom."""
     here = _one_a_text(random.permutation(fires), words)[:PLACES]
     drawn = random.integers(len(words.kind), size=20 * PLACES)
     elsewhere = _one_a_text(drawn[~np.isin(drawn, fires)], words)[: len(here)]
-    return here[: len(elsewhere)], elsewhere
+    if min(len(here), len(elsewhere)) < LEAST:
+        return None
+    strong = np.sort(fires[np.argsort(-strength, kind="stable")[: int(STRONGEST * len(fires))]])
+    brightest = _one_a_text(random.permutation(strong), words)[: len(elsewhere)]
+    return _Places(fires, strong, here[: len(elsewhere)], brightest, elsewhere)
 
 
 def _one_a_text(places: Ints, words: Words) -> Ints:

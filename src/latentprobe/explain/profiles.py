@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from latentprobe.explain.contributions import class_weights
 from latentprobe.store import SparseFeatures
+from latentprobe.store.labels import FeatureLabel, shown_label
 
 if TYPE_CHECKING:
     from latentprobe.corpus import Target
@@ -32,7 +33,7 @@ def feature_profiles(
     target: Target,
     rows: NDArray[np.intp],
     numbers: Sequence[int],
-    labels: Mapping[int, str],
+    labels: Mapping[int, FeatureLabel],
     *,
     neighbours: int = 5,
 ) -> list[dict[str, Any]]:
@@ -45,15 +46,15 @@ def feature_profiles(
         target: classes and codes of all rows.
         rows: positions of the training rows.
         numbers: features to tell of, each one of the probe's.
-        labels: feature number to description, where there is one.
+        labels: feature number to its label, where there is one.
         neighbours: others of the probe to name with each, at most.
 
     Returns:
-        A plain dict a feature, in order: "feature", "label", "weights" (class to weight), "rate" (share of the rows in
-        which its pooled value is above 0), "histogram" ("class", the one it speaks for most; "edges" of equal bins
-        from 0 to the highest pooled value; "inside" and "outside", the counts of rows of that class and of all others
-        with a value in each; rows where it is off are in none), "neighbours" ("feature", "label", "similarity": the
-        cosine of the pooled values over the rows; the most alike first).
+        A plain dict a feature, in order: "feature", "label", "label_score", "weights" (class to weight), "rate" (share
+        of the rows in which its pooled value is above 0), "histogram" ("class", the one it speaks for most; "edges" of
+        equal bins from 0 to the highest pooled value; "inside" and "outside", the counts of rows of that class and of
+        all others with a value in each; rows where it is off are in none), "neighbours" ("feature", "label",
+        "label_score", "similarity": the cosine of the pooled values over the rows; the most alike first).
     """
     matrix = features.take(np.asarray(rows, np.intp)).csr(pooling)[:, probe.features].tocsc()
     columns = np.searchsorted(probe.features, np.asarray(numbers, np.int64))
@@ -68,7 +69,7 @@ def feature_profiles(
         told.append(
             {
                 "feature": int(probe.features[column]),
-                "label": labels.get(int(probe.features[column])),
+                **shown_label(labels, int(probe.features[column])),
                 "weights": dict(zip(target.classes, weights[:, column].round(5).tolist(), strict=True)),
                 "rate": round((span.stop - span.start) / max(1, len(rows)), 4),
                 "histogram": {
@@ -95,13 +96,13 @@ def _cosines(matrix: sp.csc_matrix, columns: NDArray[np.intp]) -> sp.csr_matrix:
 
 
 def _nearest(
-    alike: sp.csr_matrix, column: int, probe: FittedProbe, labels: Mapping[int, str], most: int
+    alike: sp.csr_matrix, column: int, probe: FittedProbe, labels: Mapping[int, FeatureLabel], most: int
 ) -> list[dict[str, Any]]:
     others = alike.indices != column
     similar, found = alike.data[others], alike.indices[others]
     order = np.lexsort((found, -similar))[:most]
     numbers = [int(probe.features[found[i]]) for i in order]
     return [
-        {"feature": number, "label": labels.get(number), "similarity": round(float(similar[i]), 4)}
+        {"feature": number, **shown_label(labels, number), "similarity": round(float(similar[i]), 4)}
         for number, i in zip(numbers, order, strict=True)
     ]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from latentprobe.explain.contributions import top_contributions
 from latentprobe.explain.evidence import excerpt, patch_excerpt
 from latentprobe.store import SparseFeatures
+from latentprobe.store.labels import FeatureLabel, shown_label
 
 if TYPE_CHECKING:
     from latentprobe.corpus import Target
@@ -39,7 +40,7 @@ def decided_rows(
     rows: NDArray[np.intp],
     predicted: NDArray[np.int64],
     probabilities: NDArray[np.float64],
-    labels: Mapping[int, str],
+    labels: Mapping[int, FeatureLabel],
     *,
     images: bool = False,
     top: int = 6,
@@ -58,7 +59,7 @@ def decided_rows(
         rows: positions of the rows, ``[n]``.
         predicted: codes given, ``[n]``; of several labels 0 or 1, ``[n, K]``.
         probabilities: calibrated, ``[n, classes]``.
-        labels: feature number to description, where there is one.
+        labels: feature number to its label, where there is one.
         images: the rows are images.
         top: features a row, at most.
         most: rows, at most.
@@ -67,7 +68,8 @@ def decided_rows(
         Plain dicts in the order of ``rows``: "id", "true" and "predicted" (lists of names), "right", "towards" (the
         class that "score" and contributions speak of: the one given, or the likeliest of several labels), "score" (its
         probability), "text" (an excerpt), "cut_before", "cut_after", and "features": "feature", "label",
-        "contribution", "value", "token", "start" and "end" of the token in the excerpt, both -1 where it is outside.
+        "label_score", "contribution", "value", "token", "start" and "end" of the token in the excerpt, both -1 where it
+        is outside.
     """
     y = target.y[rows]
     right = (predicted == y).reshape(len(rows), -1)
@@ -80,7 +82,7 @@ def decided_rows(
         lit = [
             {
                 "feature": part.feature,
-                "label": labels.get(part.feature),
+                **shown_label(labels, part.feature),
                 "contribution": part.contribution,
                 "value": part.value,
                 **_peak(features, texts[row], row, part.feature, images=images),

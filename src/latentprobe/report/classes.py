@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from latentprobe.label_wording import MEANING, worth
 from latentprobe.report import wording
 from latentprobe.report.charts import bar
 
@@ -53,6 +54,9 @@ def features(evidence: Section, results: Section) -> Section:
         "model": evidence.get("model"),
         "folded": len(classes) > 4,
         "shortened": many,
+        "meaning": MEANING
+        if any(worth(one.get("label_score")) for each in classes for one in each["features"])
+        else None,
         "classes": [
             {
                 "class": one["class"],
@@ -71,7 +75,7 @@ def _features(one: Section, most: int, texts: int, *, multiclass: bool) -> list[
         {
             "feature": feature["feature"],
             "label": feature["label"],
-            "label_score": wording.number(feature.get("label_score")) if feature.get("label_score") else None,
+            "label_score": feature.get("label_score"),
             "weight": wording.signed(feature["weight"], 2),
             "contribution": wording.signed(feature["mean_contribution"], 2),
             "contribution_bar": bar(

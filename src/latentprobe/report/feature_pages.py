@@ -50,6 +50,7 @@ def _page(profile: Section, name: str, examples: list[Section], linked: set[int]
     return {
         "feature": profile["feature"],
         "label": profile["label"],
+        "label_score": profile.get("label_score"),
         "class": name,
         "rate": wording.percent(profile["rate"]),
         "weights": [

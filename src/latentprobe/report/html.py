@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from latentprobe.label_wording import worth
 from latentprobe.report import wording
 from latentprobe.report.charts import sign
 from latentprobe.visible import shortened, visible
@@ -59,6 +60,7 @@ def _environment() -> Environment:
         "short": shortened,
         "lines": _lines,
         "as_is": Markup,
+        "worth": worth,
     }
     environment.globals["sign"] = sign
     return environment

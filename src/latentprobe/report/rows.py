@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from latentprobe.label_wording import worth
 from latentprobe.report import wording
 from latentprobe.visible import places, visible
 
@@ -75,6 +76,7 @@ def _packed(decisions: Sequence[Section], characters: int, features: int) -> Sec
     return {
         "classes": [visible(name) for name in names],
         "labels": {part["feature"]: visible(part["label"]) for part in lit if part["label"] is not None},
+        "worth": {part["feature"]: told for part in lit if (told := worth(part.get("label_score")))},
         "rows": [_packed_row(one, number, characters, features) for one in decisions],
     }
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from latentprobe.label_wording import MEANING, worth
 from latentprobe.report import wording
 from latentprobe.report.charts import bar
 
@@ -222,6 +223,7 @@ def overlap(results: Section) -> Section:
         "all": found["chosen_by_all"],
         "several": found["chosen_by_several"],
         "features": [_feature(feature, len(names)) for feature in found["features"]],
+        "meaning": MEANING if any(worth(feature.get("label_score")) for feature in found["features"]) else None,
     }
 
 
@@ -242,6 +244,7 @@ def _feature(feature: Section, n: int) -> Section:
     return {
         "feature": feature["feature"],
         "label": feature["label"],
+        "label_score": feature.get("label_score"),
         "class": feature["class"],
         "count": f"{len(feature['domains'])} of {n}",
         "weights": [

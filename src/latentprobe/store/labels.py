@@ -1,6 +1,6 @@
 """Descriptions of an SAE's features that were imported, made or scored here: one Parquet file an SAE, offline.
 
-    FOLDER/<key>.parquet    feature, label, type, explainer, score, low, high; where they come from, as metadata
+    FOLDER/<key>.parquet    feature, and what ``FeatureLabel`` names; where the labels come from, as metadata
 
 A table is one file, so that labels never part from their provenance. Knows nothing of SAEs, and of where labels were
 read.
@@ -10,16 +10,37 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from latentprobe.errors import StoreError
 from latentprobe.files import FORMAT, atomic_path
 
-__all__ = ["FeatureLabel", "LabelTable", "label_folder", "read_label_table", "write_label_table"]
+__all__ = [
+    "SCORES",
+    "FeatureLabel",
+    "LabelTable",
+    "ShownLabel",
+    "label_folder",
+    "read_label_table",
+    "shown_label",
+    "write_label_table",
+]
 
 _METADATA = b"latentprobe"
+
+#: The fields of a label that are numbers.
+SCORES = ("score", "low", "high", "strongest", "strongest_low", "strongest_high")
+
+
+class ShownLabel(TypedDict):
+    """What stands beside a feature's number wherever it is shown."""
+
+    label: str | None
+    label_score: dict[str, float | None] | None
+    """``SCORES`` of a :class:`FeatureLabel`; None where the label was not scored."""
 
 
 class FeatureLabel(NamedTuple):
@@ -36,6 +57,29 @@ class FeatureLabel(NamedTuple):
     low: float | None = None
     high: float | None = None
     """95 % interval of the score."""
+    strongest: float | None = None
+    """The same among the strongest tenth of the places where the feature fires; None where that was not measured."""
+    strongest_low: float | None = None
+    strongest_high: float | None = None
+    """95 % interval of that."""
+
+    @property
+    def shown(self) -> ShownLabel:
+        """What stands beside the feature's number wherever it is shown."""
+        scored = self.score is not None or self.strongest is not None
+        return ShownLabel(label=self.label, label_score={n: getattr(self, n) for n in SCORES} if scored else None)
+
+
+def shown_label(labels: Mapping[int, FeatureLabel], feature: int) -> ShownLabel:
+    """The label of a feature and what it is worth; None for either where it is not known.
+
+    >>> shown_label({3: FeatureLabel("refunds")}, 3)
+    {'label': 'refunds', 'label_score': None}
+    >>> shown_label({}, 3)
+    {'label': None, 'label_score': None}
+    """
+    row = labels.get(feature)
+    return ShownLabel(label=None, label_score=None) if row is None else row.shown
 
 
 @dataclass(frozen=True)
@@ -44,7 +88,7 @@ class LabelTable:
 
     Attributes:
         features: feature -> what is said of it.
-        provenance: source, sha256, made, model, source_id, width, scored: plain values, ready for JSON.
+        provenance: source, sha256, made, model, source_id, width, scored_on: plain values, ready for JSON.
     """
 
     features: dict[int, FeatureLabel]
@@ -81,7 +125,7 @@ def write_label_table(key: str, table: LabelTable) -> Path:
     rows = sorted(table.features.items())
     columns: dict[str, Any] = {"feature": pa.array([feature for feature, _ in rows], pa.int32())}
     for name in FeatureLabel._fields:
-        kind = pa.float64() if name in ("score", "low", "high") else pa.string()
+        kind = pa.float64() if name in SCORES else pa.string()
         columns[name] = pa.array([getattr(row, name) for _, row in rows], kind)
     metadata = json.dumps({"format": FORMAT, **table.provenance}, ensure_ascii=False, allow_nan=False)
     path = label_folder() / f"{key}.parquet"
@@ -107,7 +151,11 @@ def read_label_table(key: str) -> LabelTable | None:
     try:
         table = pq.read_table(path)
         provenance = json.loads(table.schema.metadata[_METADATA])
-        columns = [table.column(name).to_pylist() for name in ("feature", *FeatureLabel._fields)]
+        added_later = set(SCORES[3:]) - set(table.column_names)
+        columns = [
+            [None] * len(table) if name in added_later else table.column(name).to_pylist()
+            for name in ("feature", *FeatureLabel._fields)
+        ]
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowInvalid) as error:
         raise _damaged(path, str(error)) from error
     if provenance.pop("format", None) != FORMAT:

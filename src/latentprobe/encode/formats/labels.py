@@ -15,7 +15,7 @@ from latentprobe.encode.formats.place import Place
 from latentprobe.encode.formats.references import on_hub, resolve
 from latentprobe.encode.formats.table import Format
 from latentprobe.files import sha256_json
-from latentprobe.store.labels import FeatureLabel, LabelTable, read_label_table
+from latentprobe.store.labels import SCORES, FeatureLabel, LabelTable, read_label_table
 
 __all__ = ["label_key", "label_table", "labels"]
 
@@ -39,7 +39,7 @@ def labels(reference: str) -> dict[int, str]:
 
 def label_table(reference: str) -> LabelTable:
     """The labels of an SAE and where they come from: those imported or made here, or else the ``labels.jsonl`` beside
-    the weights, one ``{"feature", "label"}`` a line, and ``"score", "low", "high"`` where it was scored.
+    the weights, one ``{"feature", "label"}`` a line, and what ``SCORES`` names where it was scored.
 
     Raises:
         SAEError: no such SAE, a line is not of that form, or a table names features that the SAE does not have.
@@ -99,7 +99,7 @@ def _label(line: bytes) -> tuple[int, FeatureLabel]:
         feature, label = row["feature"], row["label"]
     except (ValueError, KeyError, TypeError):
         return nothing
-    numbers = [row.get(name) for name in ("score", "low", "high")]
+    numbers = [row.get(name) for name in SCORES]
     fits = isinstance(feature, int) and not isinstance(feature, bool) and isinstance(label, str)
     if not fits or not all(value is None or isinstance(value, float | int) for value in numbers):
         return nothing

@@ -146,8 +146,10 @@ class RowBrowser {
     const lines = row.lit.map(([feature, added, start, end, token]) => {
       const there = document.getElementById(`feature-${feature}`);
       const name = element(there ? "a" : "span", there ? { href: `#feature-${feature}` } : {}, element("bdi", {}, this.label(feature)));
+      const score = this.data.worth?.[feature];
+      const worth = score ? [element("small", { className: "soft" }, `label score ${score}`)] : [];
       const seen = start >= 0 ? row.text.slice(start, end) : token;
-      return element("tr", {}, element("th", { scope: "row" }, name, element("small", { className: "soft" }, `feature ${feature}`)),
+      return element("tr", {}, element("th", { scope: "row" }, name, element("small", { className: "soft" }, `feature ${feature}`), ...worth),
         element("td", {}, element("bdi", {}, seen)), element("td", { className: "num" }, signed(added)),
         element("td", { className: "picture narrow" }, bar(Math.abs(added) / most, added < 0)));
     });
