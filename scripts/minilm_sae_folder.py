@@ -1,4 +1,5 @@
-"""What a folder of a bundled MiniLM SAE holds: weights in SAELens' layout, cfg.json, card.json, README.md, labels.
+"""What a folder of an SAE trained here holds: weights in SAELens' layout, cfg.json, card.json, and of a bundled MiniLM
+SAE its README.md and labels.
 
 Knows how such weights encode, and so measures them; every figure comes from the stored, rounded weights in float32.
 """
@@ -6,6 +7,7 @@ Knows how such weights encode, and so measures them; every figure comes from the
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,26 +55,28 @@ def figures(weights: dict[str, torch.Tensor], x: torch.Tensor) -> dict[str, floa
     }
 
 
-def config(layer: int, d_sae: int) -> dict[str, object]:
+def config(
+    model: str, layer: int, shape: tuple[int, int], *, prepend_bos: bool, context_size: int, script: str
+) -> dict[str, object]:
     """Return cfg.json in SAELens' native layout."""
     return {
         "architecture": "jumprelu",
-        "d_in": WIDTH,
-        "d_sae": d_sae,
+        "d_in": shape[0],
+        "d_sae": shape[1],
         "dtype": "float16",
         "device": "cpu",
         "apply_b_dec_to_input": True,
         "normalize_activations": "none",
         "reshape_activations": "none",
         "metadata": {
-            "model_name": "sentence-transformers/all-MiniLM-L6-v2",
+            "model_name": model,
             "hook_name": f"blocks.{layer}.hook_resid_post",
             "hook_head_index": None,
-            "prepend_bos": False,
-            "context_size": WINDOW + 2,
+            "prepend_bos": prepend_bos,
+            "context_size": context_size,
             # SAELens reads this as the version of the layout; without it the folder would count as one of before v6.
             "sae_lens_version": "6.0.0",
-            "trained_by": "latentprobe scripts/train_minilm_saes.py",
+            "trained_by": f"latentprobe {script}",
         },
     }
 
@@ -121,21 +125,35 @@ are offensive, as is some of the text. `score` says how well the label predicts 
 """
 
 
-def write_folder(folder: Path, weights: dict[str, torch.Tensor], labels: list[Row], card: dict[str, Any]) -> None:
-    """Write the whole folder aside, then put it in place of an older one."""
+def write_folder(
+    folder: Path,
+    weights: dict[str, torch.Tensor],
+    settings: dict[str, object],
+    card: dict[str, Any],
+    more: Mapping[str, str] | None = None,
+) -> None:
+    """Write weights, cfg.json, card.json and further texts by name aside, then put all in place of an older folder."""
     aside = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     stored = aside / "sae_weights.safetensors"
     save_file(weights, stored)
     stored.chmod(0o644)
-    card["licence"] = "Apache-2.0"
     card["sha256"] = hashlib.sha256(stored.read_bytes()).hexdigest()
-    settings = config(card["plan"]["layer"], card["plan"]["d_sae"])
-    (aside / "cfg.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    (aside / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    (aside / "README.md").write_text(readme(card), encoding="utf-8")
-    lines = [json.dumps(label, ensure_ascii=False) for label in labels]
-    (aside / "labels.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    texts = {
+        name: json.dumps(values, indent=2) + "\n" for name, values in (("cfg.json", settings), ("card.json", card))
+    }
+    for name, text in {**texts, **(more or {})}.items():
+        (aside / name).write_text(text, encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     aside.replace(folder)
+
+
+def write_bundled(folder: Path, weights: dict[str, torch.Tensor], labels: list[Row], card: dict[str, Any]) -> None:
+    """Write the whole folder of a bundled SAE."""
+    plan, of_model = card["plan"], "sentence-transformers/all-MiniLM-L6-v2"
+    shape, script = (WIDTH, plan["d_sae"]), card["script"]
+    settings = config(of_model, plan["layer"], shape, prepend_bos=False, context_size=WINDOW + 2, script=script)
+    card["licence"] = "Apache-2.0"
+    lines = [json.dumps(label, ensure_ascii=False) + "\n" for label in labels]
+    write_folder(folder, weights, settings, card, {"README.md": readme(card), "labels.jsonl": "".join(lines)})

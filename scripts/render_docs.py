@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from render_behaviour import behaviour_block, read_behaviour
 from render_claims import claims_page
 from render_edit import edit_page
 from render_faithfulness import KEPT, faithfulness_block
@@ -30,7 +31,8 @@ def pages() -> dict[Path, str]:
     """Every generated file with the content it should have."""
     written = {"cli.md": cli_page(), "spec.md": spec_page(), "api.md": api_page()}
     behaviour = (ROOT / "docs" / "behaviour.md").read_text(encoding="utf-8")
-    written["behaviour.md"] = with_blocks(behaviour, {"keys": behaviour_keys()})
+    told = {"behaviour": behaviour_block(asked)} if (asked := read_behaviour(ROOT / "results")) else {}
+    written["behaviour.md"] = with_blocks(behaviour, {"keys": behaviour_keys(), **told})
     if KEPT.is_file():
         page = (ROOT / "docs" / "faithfulness.md").read_text(encoding="utf-8")
         kept = json.loads(KEPT.read_text(encoding="utf-8"))
@@ -43,8 +45,8 @@ def pages() -> dict[Path, str]:
     scored = ROOT / "results" / "labels.json"
     if scored.is_file():
         page = (ROOT / "docs" / "labels.md").read_text(encoding="utf-8")
-        told = labels_block(json.loads(scored.read_text(encoding="utf-8")))
-        written["labels.md"] = with_blocks(page, {"labels": told})
+        found = labels_block(json.loads(scored.read_text(encoding="utf-8")))
+        written["labels.md"] = with_blocks(page, {"labels": found})
     laboratory = ROOT / "results" / "lab.json"
     lab = json.loads(laboratory.read_text(encoding="utf-8")) if laboratory.is_file() else None
     if lab is not None:

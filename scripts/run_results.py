@@ -1,6 +1,7 @@
 """Run the specs whose figures the documents show, twice each, and keep what they gave under results/.
 
-    python scripts/run_results.py [NAME ...]      NAME: demo, lab, surge_toxicity, xstest, ... (see RUNS, TRANSFERS)
+    python scripts/run_results.py [NAME ...]      NAME: demo, lab, surge_toxicity, xstest, ... (see RUNS, TRANSFERS,
+                                                  and BEHAVIOURS in run_behaviour.py)
 
 Each runs in a process of its own with an empty store, so that its seconds and its peak memory are its own; the second
 run shows what the store saves. Of the demo, what it prints is kept, and of the laboratory its figures. All others
@@ -18,6 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from run_behaviour import BEHAVIOURS, behaviour_results
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Specs of `latentprobe run`, by the name of their file under specs/.
@@ -40,7 +43,7 @@ TRANSFERS = {
     "transfer/toxicity_sources": "transfer.json",
     "behaviour/matching": "matching.json",
 }
-NAMES = ("demo", "lab", *RUNS, *TRANSFERS)
+NAMES = ("demo", "lab", *RUNS, *TRANSFERS, *BEHAVIOURS)
 
 
 def timed(command: list[str], log: Path) -> tuple[float, float]:
@@ -129,7 +132,7 @@ def main() -> None:
         if name == "lab":
             keep_lab()
             continue
-        results = measure(name)
+        results = behaviour_results(name, timed) if name in BEHAVIOURS else measure(name)
         path = ROOT / "results" / f"{name.replace('/', '_')}.json"
         path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         print(name, results["measured"], flush=True)

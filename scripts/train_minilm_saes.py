@@ -19,7 +19,7 @@ import transformers
 
 import minilm_texts
 from label_minilm_saes import describe_latents
-from minilm_sae_folder import encode, figures, set_threshold, write_folder
+from minilm_sae_folder import encode, figures, set_threshold, write_bundled
 from minilm_states import CACHE, MODEL_SHA256, cached
 
 # Counting which latents were on costs a pass over the batch: every fourth batch tells enough.
@@ -238,7 +238,7 @@ def make(plan: Plan, arguments: argparse.Namespace) -> None:
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
         "wall_seconds": {"training": round(trained), "all": round(time.monotonic() - begun)},
     }
-    write_folder(arguments.out / plan.name, weights, labels, card)
+    write_bundled(arguments.out / plan.name, weights, labels, card)
     print(plan.name, card["held_out"], card["wall_seconds"], f"dead {dead}", flush=True)
 
 

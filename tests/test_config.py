@@ -158,6 +158,15 @@ def test_data_paths_are_relative_to_the_spec(tmp_path: Path) -> None:
     assert isinstance(data.test, FileTest) and data.test.path == str(tmp_path / "t.csv")
 
 
+def test_models_and_saes_that_are_folders_are_relative_to_the_spec(tmp_path: Path) -> None:
+    backbones = [{"model": "../tiny", "layers": [3], "saes": ["./sae", "../sae", "bundled:minilm-l3-1k", "sae"]}]
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(changed("backbones", backbones)))
+    (backbone,) = read_spec(tmp_path / "s.yaml").backbones
+    above = tmp_path.parent
+    assert backbone.model == str(above / "tiny")
+    assert backbone.saes == (str(tmp_path / "sae"), str(above / "sae"), "bundled:minilm-l3-1k", "sae")
+
+
 def test_every_field_is_documented() -> None:
     def fields(model: type) -> list[tuple[str, str | None]]:
         return [(name, field.description) for name, field in model.model_fields.items()]  # type: ignore[attr-defined]

@@ -33,7 +33,7 @@ def test_every_sae_of_the_grid_is_known_and_belongs_to_its_model_and_layer(path:
 
 def test_every_spec_that_comes_along_can_be_read_by_its_verb() -> None:
     ran = {"pubmedqa_answers"}
-    crossed = {"pubmedqa_models", "matching"}
+    crossed = {"pubmedqa_models", "cloze_models", "cloze_models_without", "matching"}
     for path in sorted((ROOT / "specs").rglob("*/transfer/*.yaml")) + sorted((ROOT / "specs/transfer").glob("*.yaml")):
         assert read_transfer_spec(path).name
     for path in sorted((ROOT / "specs").rglob("behaviour/*.yaml")):

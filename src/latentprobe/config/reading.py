@@ -104,13 +104,17 @@ def _from(values: Any, kind: type[AnySpec], path: Path) -> AnySpec:
 
 
 def _with_models(spec: AnySpec, folder: Path) -> AnySpec:
-    """The spec with models that are folders written from ``.`` resolved against the folder it lies in."""
+    """The spec with models and SAEs that are folders written from ``.`` resolved against the folder it lies in."""
 
     def resolved(part: Any) -> Any:
         if isinstance(part, tuple):
             return tuple(map(resolved, part))
-        model = getattr(part, "model", None)
-        return part.model_copy(update={"model": _from_here(model, folder)}) if isinstance(model, str) else part
+        changes: dict[str, Any] = {}
+        if isinstance(model := getattr(part, "model", None), str):
+            changes["model"] = _from_here(model, folder)
+        if isinstance(saes := getattr(part, "saes", None), tuple):
+            changes["saes"] = tuple(_from_here(sae, folder) for sae in saes)
+        return part.model_copy(update=changes) if changes else part
 
     parts = {
         key: getattr(spec, key) for key in ("backbones", "task", "target", "first", "second") if hasattr(spec, key)
@@ -121,8 +125,8 @@ def _with_models(spec: AnySpec, folder: Path) -> AnySpec:
     return spec.model_copy(update=changes)
 
 
-def _from_here(model: str, folder: Path) -> str:
-    return str((folder / model).resolve()) if model.startswith(".") else model
+def _from_here(name: str, folder: Path) -> str:
+    return str((folder / name).resolve()) if name.startswith(".") else name
 
 
 def _explain(error: ValidationError, kind: type[Frozen]) -> dict[str, str]:
