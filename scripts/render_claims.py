@@ -173,9 +173,10 @@ def _transfer(transfers: Mapping[str, Results], lab: Results | None) -> str:
         found = of_shift(transfers, shift)
         for results in found:
             for kind in ("native", "transfer"):
-                means, gap = results["means"][kind], results["mean_differences"][kind]["baseline"]
+                means = results["means"][kind]
+                gap = results.get("mean_differences", {}).get(kind, {}).get("baseline")
                 scores = [f"{means[family]:.3f}" for family in ("sae", "hidden", "tfidf")]
-                rows.append([results["name"], kind, *scores, _signed(gap)])
+                rows.append([results["name"], kind, *scores, _signed(gap) if gap else "-"])
         areas = [cell["scores"]["sae"]["roc_auc"] for results in found for cell in away_cells(results)]
         known = [area for area in areas if area is not None]
         if known:
