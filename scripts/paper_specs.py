@@ -214,12 +214,7 @@ def behaviour_file(name: str, rows: str, asked: dict[str, Any]) -> str:
 def _file(rows: str, verb: str, spec: dict[str, Any]) -> str:
     """The spec as YAML, under what it is."""
     head = f"# The grid of arXiv 2502.11367 on {rows}.\n"
-    plan = (
-        "`latentprobe behaviour FILE --out TABLE` asks it."
-        if verb == "behaviour"
-        else f"`latentprobe {verb} FILE --dry-run` says what it takes."
-    )
-    made = f"# Written by scripts/paper_specs.py. {plan}\n"
+    made = f"# Written by scripts/paper_specs.py. `latentprobe {verb} FILE --dry-run` says what it takes.\n"
     return head + made + yaml.safe_dump(spec, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
 
 

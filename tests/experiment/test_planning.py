@@ -20,7 +20,7 @@ from latentprobe.encode.extract import shared_reader
 from latentprobe.encode.formats import describe
 from latentprobe.encode.known import Known
 from latentprobe.errors import CorpusError, ModelError, SAEError, SpecError
-from latentprobe.experiment import plan, planning, run_experiment
+from latentprobe.experiment import passes, plan, run_experiment
 from latentprobe.experiment.environment import Silent
 from latentprobe.experiment.features import make_plan
 from latentprobe.experiment.representations import representations
@@ -118,8 +118,8 @@ def test_room_is_estimated_from_width_and_l0_where_the_sae_is_not_here(
     """The SAEs of minilm, as if they were still to be fetched."""
     small = spec({"layers": [3], "saes": ["bundled:minilm-l3-4k"]})
     make_plan(small, tmp_path / "store").extract(Silent())
-    known = planning.known_sae("bundled:minilm-l3-4k")
-    monkeypatch.setattr(planning, "known_sae", lambda name: Known(name, False, None, known.facts))
+    known = passes.known_sae("bundled:minilm-l3-4k")
+    monkeypatch.setattr(passes, "known_sae", lambda name: Known(name, False, None, known.facts))
     said = values(plan(small, tmp_path / "other"))
     stored = sum(path.stat().st_size for path in (tmp_path / "store").rglob("*.parquet"))
     assert stored / 2 < said["store_bytes"] < stored * 2

@@ -17,7 +17,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 from latentprobe.cli.main import main
 from latentprobe.config import TransferSpec, parse_as, read_transfer_spec
 from latentprobe.errors import CorpusError, LatentprobeError, SpecError
-from latentprobe.experiment import plan_transfer, run_transfer
+from latentprobe.experiment import plan, run_transfer
 from latentprobe.experiment.demo import messages_path
 from latentprobe.experiment.domains import join, read_domains
 from latentprobe.report import write_transfer_report
@@ -142,7 +142,7 @@ def test_the_same_spec_gives_the_same_bytes_from_the_store(finished: Path, tmp_p
     spec = read_transfer_spec(finished / "spec.yaml")
     run_transfer(spec, tmp_path / "out", store=finished / "store", jobs=1)
     assert (tmp_path / "out" / "transfer.json").read_bytes() == (finished / "out" / "transfer.json").read_bytes()
-    assert plan_transfer(spec, finished / "store")["sources_to_extract"] == 0
+    assert plan(spec, finished / "store")["sources_to_extract"] == 0
 
 
 @pytest.mark.slow

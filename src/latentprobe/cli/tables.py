@@ -5,6 +5,7 @@ Texts of users are printed as they are but for control characters, which could s
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,11 +23,11 @@ __all__ = [
     "print_facts",
     "print_matching",
     "print_models",
-    "print_plan",
     "print_results",
     "print_saes",
     "visible",
     "wide_console",
+    "write_plan",
 ]
 
 #: Rows of each kind that the table of a run shows; the report has all of them.
@@ -242,10 +243,18 @@ def _cell(value: object) -> str:
     return str(value)
 
 
-def print_plan(planned: Mapping[str, Any]) -> None:
-    """What a run would do, a line a fact; then what must be fetched, and what it is estimated to take."""
-    print_facts({name: value for name, value in planned.items() if name not in ("references", "estimates")})
+def write_plan(planned: Mapping[str, Any], *, as_json: bool) -> None:
+    """What some work would do: as JSON; or a line a fact, a pass, a reference and an estimate."""
+    if as_json:
+        sys.stdout.write(json.dumps(planned, indent=2) + "\n")
+        return
+    apart = ("passes", "references", "estimates")
+    print_facts({name: value for name, value in planned.items() if name not in apart})
     console = wide_console()
+    for one in planned["passes"]:
+        of = "" if one["sources"] is None else f" for {one['sources']} source{'s' * (one['sources'] != 1)}"
+        did = f"{visible(one['model'])}, {one['does']} {one['rows']:,} rows{of}"
+        console.print(Text(f"{'pass:':<22}{did}"), soft_wrap=True)
     for one in planned["references"]:
         where = "here" if one["here"] else "to be fetched, known" if one["known"] else "to be fetched, not known here"
         size = "" if one["bytes"] is None else f", {_size(one['bytes'])}"

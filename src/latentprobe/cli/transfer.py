@@ -9,37 +9,34 @@ from typing import Annotated, Any
 
 import typer
 
-from latentprobe.cli.run import Json, Store
+from latentprobe.cli.run import DryRun, Json, Store
 
 
 def transfer(
     spec: Annotated[Path, typer.Argument(metavar="SPEC.yaml", help="The transfer: domains, models, what to compare.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the results. Default: runs/NAME.")] = None,
     store: Store = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only plan it: domains, passes, fits.")] = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Train here, test there: each domain on each, all together, all but one, and the features they share.
 
     A spec with `targets` asks whose features tell what other models answer right; one with `first` and `second`, which
     features of two SAEs are the same. --json prints transfer.json, models.json or matching.json, or with --dry-run the
-    plan.
+    plan: as that of `run`, with {"domains", "trained", "units", "outer_folds"} of domains, and with {"features",
+    "permutations"} of two SAEs, which have no "representations".
     """
     import json
 
     from latentprobe.cli.progress import terminal
-    from latentprobe.cli.tables import print_matching, print_models, print_plan
+    from latentprobe.cli.tables import print_matching, print_models, write_plan
     from latentprobe.config import MatchingSpec, ModelsSpec, read_transfer_spec
 
     wanted = read_transfer_spec(spec)  # first: what is wrong with it is said before torch is imported
-    from latentprobe.experiment import plan, plan_transfer, run_matching, run_models, run_transfer
+    from latentprobe.experiment import plan, run_matching, run_models, run_transfer
 
     if dry_run:
-        planned = _plan(wanted, plan, plan_transfer, store)
-        if as_json:
-            sys.stdout.write(json.dumps(planned, indent=2) + "\n")
-        else:
-            print_plan(planned)
+        write_plan(plan(wanted, store), as_json=as_json)
         return
     folder = out or Path("runs") / wanted.name
     with terminal() as reporter:
@@ -57,21 +54,6 @@ def transfer(
         sys.stdout.write(results)
     else:
         show(json.loads(results), folder)
-
-
-def _plan(wanted: Any, plan: Any, plan_transfer: Any, store: Path | None) -> dict[str, Any]:
-    """What each kind of transfer would do."""
-    from latentprobe.config import MatchingSpec, ModelsSpec
-    from latentprobe.errors import SpecError
-
-    if isinstance(wanted, MatchingSpec):
-        raise SpecError(
-            "a plan is made of domains or of targets",
-            got="a matching of two SAEs, which is one pass of each model",
-            fix="leave --dry-run out",
-        )
-    planned: dict[str, Any] = (plan if isinstance(wanted, ModelsSpec) else plan_transfer)(wanted, store)
-    return planned
 
 
 def _print_results(results: Mapping[str, Any], folder: Path) -> None:

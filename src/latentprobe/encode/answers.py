@@ -110,6 +110,9 @@ class CausalModel:
     Attributes:
         files: where the model came from and what identifies it.
         max_tokens: tokens of prompt and answer together.
+        batch_tokens: padded tokens in one forward pass.
+        d_model: size of the hidden state.
+        vocabulary: tokens there are.
     """
 
     def __init__(self, files: ModelFiles, spec: TargetSpec, model: Any, tokenizer: Any) -> None:
@@ -119,7 +122,9 @@ class CausalModel:
         self._model = model
         self._tokenizer = tokenizer
         self._device = torch.device(spec.device)
-        self._batch_tokens = BATCH_TOKENS["cpu" if self._device.type == "cpu" else "accelerator"]
+        self.batch_tokens = BATCH_TOKENS["cpu" if self._device.type == "cpu" else "accelerator"]
+        self.d_model = int(model.config.get_text_config().hidden_size)
+        self.vocabulary = int(model.config.get_text_config().vocab_size)
         self._asker = Asker(tokenizer, spec, max_tokens=self.max_tokens, name=files.name)
         self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
 
@@ -127,6 +132,18 @@ class CausalModel:
     def device(self) -> torch.device:
         """Where the model is."""
         return self._device
+
+    @property
+    def weights_bytes(self) -> int:
+        """Memory of the weights."""
+        return sum(part.nbytes for part in self._model.parameters())
+
+    def count(self, prompts: Sequence[Prompt], room: Sequence[Sequence[str]] | int) -> int:
+        """Tokens that go through the model when fitted prompts are scored or, with a number as ``room``, go on for as
+        many new tokens each."""
+        if isinstance(room, int):
+            return sum(map(len, self._asker.open(prompts))) + room * len(prompts)
+        return sum(map(len, _shared(self._asker.ask(prompts, room))[0]))
 
     def fit(self, prompts: Sequence[Prompt], room: Sequence[Sequence[str]] | int, ids: Sequence[str]) -> list[Prompt]:
         """The prompts as :meth:`Asker.fit` makes them fit; with ``on_overflow: error``, refused where one does not."""
@@ -202,15 +219,14 @@ class CausalModel:
 
     def _batches(self, rows: Sequence[NDArray[np.int64]], firsts: Sequence[int] | None = None) -> Iterator[list[int]]:
         """Rows in order of length, cut by padded tokens and, where logits are kept from ``firsts`` on, by logits."""
-        vocabulary = int(self._model.config.get_text_config().vocab_size)
         batch: list[int] = []
         for row in sorted(range(len(rows)), key=lambda row: (len(rows[row]), row)):
             size = len(rows[row]) * (len(batch) + 1)
             kept = 0
             if firsts is not None:
                 begin = min(firsts[each] for each in [*batch, row]) - 1
-                kept = (len(rows[row]) - begin) * (len(batch) + 1) * vocabulary
-            if batch and (size > self._batch_tokens or kept > LOGITS):
+                kept = (len(rows[row]) - begin) * (len(batch) + 1) * self.vocabulary
+            if batch and (size > self.batch_tokens or kept > LOGITS):
                 yield batch
                 batch = []
             batch.append(row)

@@ -77,6 +77,11 @@ class Backbone:
         """Padded tokens in one forward pass."""
         return BATCH_TOKENS["cpu" if self.device.type == "cpu" else "accelerator"]
 
+    @property
+    def weights_bytes(self) -> int:
+        """Memory of the weights: those of the blocks that are run, no others."""
+        return sum(part.nbytes for part in self._model.parameters())
+
     def tokenize(self, texts: Rows) -> list[Tokens]:
         """Split texts into windows of tokens and mark the selected ones.
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import torch
 
-from latentprobe.config import BackboneSpec, TaskSpec
+from latentprobe.config import BackboneSpec, TargetSpec, TaskSpec
 from latentprobe.encode.activations import Threshold
+from latentprobe.encode.answers import find_target
 from latentprobe.encode.formats import describe, list_known
 from latentprobe.encode.formats.references import on_hub, resolve
 from latentprobe.encode.hookpoints import HookPoint
@@ -32,9 +33,19 @@ from latentprobe.encode.sources import (
     require_hook,
     require_size,
 )
+from latentprobe.encode.zero_shot import PlannedAnswers, plan_answers
 from latentprobe.errors import ModelError, SAEError
 
-__all__ = ["Known", "known_model", "known_prompted", "known_sae", "known_sources", "offline"]
+__all__ = [
+    "Known",
+    "known_answers",
+    "known_model",
+    "known_prompted",
+    "known_sae",
+    "known_sources",
+    "known_target",
+    "offline",
+]
 
 
 @dataclass(frozen=True)
@@ -74,7 +85,7 @@ def offline(*, data: bool = False) -> Iterator[None]:
             one.HF_HUB_OFFLINE = online
 
 
-def known_model(spec: BackboneSpec) -> Known:
+def known_model(spec: BackboneSpec | TargetSpec) -> Known:
     """The model of a spec; to be asked :func:`offline`.
 
     Raises:
@@ -87,7 +98,7 @@ def known_model(spec: BackboneSpec) -> Known:
     return Known(spec.model, True, sum(path.stat().st_size for path in files.folder.glob("*.safetensors")), {})
 
 
-def _files(spec: BackboneSpec) -> ModelFiles | None:
+def _files(spec: BackboneSpec | TargetSpec) -> ModelFiles | None:
     """The model's files; None where they would have to be fetched."""
     try:
         return find_model(spec.model, spec.revision)
@@ -160,6 +171,24 @@ def known_prompted(
     shared = {"not here": [spec.model], "texts": texts_fingerprint}
     hidden = arranged(spec, files, [], (), hidden=True, named=spec.selected, shared=shared)
     return spec, [replace(source, poolings=("last",), prompted=True) for source in hidden]
+
+
+def known_target(spec: TargetSpec) -> ModelFiles:
+    """As :func:`find_target`, with a stand-in where the model is not here; nothing it said is in any store.
+
+    Raises:
+        ModelError: it is no name of a model, or one that is here and does not answer.
+    """
+    if _files(spec) is not None:
+        return find_target(spec)
+    return ModelFiles(spec.model, Path(), spec.revision, {}, "", "")
+
+
+def known_answers(
+    task: TaskSpec, backbones: Sequence[BackboneSpec], classes: Sequence[str], texts_fingerprint: str
+) -> list[PlannedAnswers]:
+    """As :func:`plan_answers`, with stand-ins where a model is not here."""
+    return plan_answers(task, backbones, classes, texts_fingerprint, find=known_target)
 
 
 def _stand_in(sae: Known, spec: BackboneSpec, files: ModelFiles) -> SAE:

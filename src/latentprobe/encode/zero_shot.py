@@ -53,9 +53,13 @@ class PlannedAnswers:
 
 
 def plan_answers(
-    task: TaskSpec, backbones: Sequence[BackboneSpec], classes: Sequence[str], texts_fingerprint: str
+    task: TaskSpec,
+    backbones: Sequence[BackboneSpec],
+    classes: Sequence[str],
+    texts_fingerprint: str,
+    find: Callable[[TargetSpec], ModelFiles] = find_target,
 ) -> list[PlannedAnswers]:
-    """What the baseline `zero_shot` asks for: the task's model, or that of each backbone.
+    """What the baseline `zero_shot` asks for: the task's model, or that of each backbone, as ``find`` has its files.
 
     Raises:
         ModelError: a model is not found, or is none that answers.
@@ -75,7 +79,7 @@ def plan_answers(
     ]
     planned: dict[str, PlannedAnswers] = {}
     for spec in asked:
-        files = find_target(spec)
+        files = find(spec)
         made_from = {
             "texts": texts_fingerprint,
             **target_identity(spec, files),

@@ -1,9 +1,9 @@
 """A whole experiment, from a spec to a run directory; the only room that uses all the others.
 
 run_experiment      one spec, one run directory
-plan                what that would take
+plan                what any spec would take
 extract_features    only the features
-run_transfer        train on each domain, test on each; plan_transfer: what that would take
+run_transfer        train on each domain, test on each
 run_models          whose features tell what other models answer right
 run_matching        which features of two SAEs are the same, and a probe carried over
 fit_classifier      a labelled file to a saved classifier, without a comparison
@@ -15,13 +15,12 @@ from latentprobe.experiment.matching import run_matching
 from latentprobe.experiment.models import run_models
 from latentprobe.experiment.planning import plan
 from latentprobe.experiment.run import run_experiment
-from latentprobe.experiment.transfer import plan_transfer, run_transfer
+from latentprobe.experiment.transfer import run_transfer
 
 __all__ = [
     "extract_features",
     "fit_classifier",
     "plan",
-    "plan_transfer",
     "run_experiment",
     "run_matching",
     "run_models",

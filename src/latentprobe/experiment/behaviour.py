@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -29,7 +29,7 @@ from latentprobe.files import FORMAT, atomic_path, sha256_file, sha256_json, wri
 from latentprobe.learn.grading import confidence, graded, likeliest
 from latentprobe.store import OutcomeStore, default_store
 
-__all__ = ["manifest_path", "run_behaviour"]
+__all__ = ["Chunk", "answers_store", "chunks_of", "manifest_path", "require_free_names", "run_behaviour"]
 
 #: Rows that are asked, and kept, together.
 CHUNK = 128
@@ -70,9 +70,8 @@ def run_behaviour(
     _require_format(out)
     require_room(out)
     questions = read_questions(spec)
-    _require_free_names(spec)
-    memory = OutcomeStore((store or default_store()) / "answers")
-    asking = _Asking(spec, questions, memory, reporter)
+    require_free_names(spec)
+    asking = _Asking(spec, questions, answers_store(store), reporter)
     answered = {name: asking.condition(name, condition) for name, condition in questions.conditions.items()}
     _require_two_classes(spec, next(iter(answered.values())))
     table = _table(questions, answered)
@@ -80,6 +79,42 @@ def run_behaviour(
     manifest = _manifest(spec, questions, answered, asking, out)
     write_json(manifest_path(out), manifest)
     return manifest
+
+
+def answers_store(store: Path | None) -> OutcomeStore:
+    """Where what models said is kept."""
+    return OutcomeStore((store or default_store()) / "answers")
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Rows that are asked, and kept, together."""
+
+    ids: tuple[str, ...]
+    prompts: tuple[Prompt, ...]
+    room: int | list[list[str]]
+    """The words of each row's choices; of free text, how many tokens may be written."""
+    key: str
+    """Under which it is kept."""
+
+
+def chunks_of(
+    spec: BehaviourSpec, questions: Questions, condition: Condition, identity: Mapping[str, Any]
+) -> Iterator[Chunk]:
+    """All rows under one condition. ``identity`` is that of the target."""
+    words = questions.words
+    for start in range(0, len(questions), CHUNK):
+        part = slice(start, start + CHUNK)
+        prompts = condition.prompts[part]
+        answers = None if words is None else [list(own) for own in words[part]]
+        asked = {
+            "target": identity,
+            "prompts": [astuple(prompt) for prompt in prompts],
+            "answers": answers,
+            "max_new_tokens": spec.max_new_tokens if answers is None else None,
+        }
+        room = spec.max_new_tokens if answers is None else answers
+        yield Chunk(questions.ids[part], prompts, room, sha256_json(asked))
 
 
 @dataclass(frozen=True)
@@ -122,41 +157,29 @@ class _Asking:
         """What the model says to all rows under one condition, and whether it is right."""
         read: list[str] = []
         said: list[Any] = []
-        n = len(self._questions)
-        for start in range(0, n, CHUNK):
-            rows = range(start, min(start + CHUNK, n))
-            known = self._chunk([condition.prompts[row] for row in rows], rows)
+        for chunk in chunks_of(self._spec, self._questions, condition, self.identity):
+            known = self._chunk(chunk)
             read += known["prompts"]
             said += known["said"]
-            self._reporter.progress(f"ask {self.files.name} {name}", rows.stop, n)
+            self._reporter.progress(f"ask {self.files.name} {name}", len(read), len(self._questions))
         truncated = sum(text != prompt.text for text, prompt in zip(read, condition.prompts, strict=True))
         if self._questions.names is None:
             return self._free(condition, read, said, truncated)
         return self._chosen(condition, read, said, truncated)
 
-    def _chunk(self, prompts: Sequence[Prompt], rows: range) -> Mapping[str, Any]:
+    def _chunk(self, chunk: Chunk) -> Mapping[str, Any]:
         """What was said to some rows: kept, or asked now and kept."""
-        spec, words = self._spec, self._questions.words
-        answers = None if words is None else [list(words[row]) for row in rows]
-        asked = {
-            "target": self.identity,
-            "prompts": [astuple(prompt) for prompt in prompts],
-            "answers": answers,
-            "max_new_tokens": spec.max_new_tokens if answers is None else None,
-        }
-        key = sha256_json(asked)
-        if known := self._memory.read(key):
+        if known := self._memory.read(chunk.key):
             return known[0]
         model = self._loaded()
-        ids = [self._questions.ids[row] for row in rows]
-        fitted = model.fit(prompts, spec.max_new_tokens if answers is None else answers, ids)
+        fitted = model.fit(chunk.prompts, chunk.room, chunk.ids)
         said: list[Any]
-        if answers is None:
-            said = list(model.generate(fitted, spec.max_new_tokens))
+        if isinstance(chunk.room, int):
+            said = list(model.generate(fitted, chunk.room))
         else:
-            said = [[astuple(score) for score in own] for own in model.score(fitted, answers)]
+            said = [[astuple(score) for score in own] for own in model.score(fitted, chunk.room)]
         values = {"prompts": [prompt.text for prompt in fitted], "said": said}
-        self._memory.write(key, values, {})
+        self._memory.write(chunk.key, values, {})
         return values
 
     def _loaded(self) -> CausalModel:
@@ -245,7 +268,7 @@ def _require_format(out: Path) -> None:
         )
 
 
-def _require_free_names(spec: BehaviourSpec) -> None:
+def require_free_names(spec: BehaviourSpec) -> None:
     """Refuse a kept column that the table has of its own."""
     own = {"id", "question"}
     for number, name in enumerate(spec.conditions):

@@ -5,7 +5,7 @@ What could not be compared fairly is refused here, before anything is computed. 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,8 @@ from latentprobe.learn.transfer import Domains
 
 __all__ = ["Domain", "join", "read_domains"]
 
+Read = Callable[..., Corpus]
+
 
 @dataclass(frozen=True, eq=False)
 class Domain:
@@ -33,19 +35,19 @@ class Domain:
     """The domain whose rows these are, translated."""
 
 
-def read_domains(spec: TransferSpec) -> list[Domain]:
-    """Read every domain, in the order of the spec (of a column: of the first row of each), each followed by its
-    translation.
+def read_domains(spec: TransferSpec, read: Read = read_corpus) -> list[Domain]:
+    """Read every domain, with ``read``, in the order of the spec (of a column: of the first row of each), each followed
+    by its translation.
 
     Raises:
         CorpusError: what `read_corpus` refuses, naming the domain; classes that differ between domains.
         SpecError: a domain to train on that is not there.
     """
     if spec.domains is not None:
-        found = [Domain(name, data, _read(data, name, spec)) for name, data in spec.domains.items()]
+        found = [Domain(name, data, _read(data, name, spec, read)) for name, data in spec.domains.items()]
     else:
         assert spec.data is not None and spec.domain is not None
-        found = _by_column(spec.data, spec.domain, spec)
+        found = _by_column(spec.data, spec.domain, spec, read)
     _require_same_classes(found)
     names = [domain.name for domain in found]
     for name in spec.train or ():
@@ -58,17 +60,17 @@ def read_domains(spec: TransferSpec) -> list[Domain]:
     return [one for domain in found for one in (domain, *_translations(domain))]
 
 
-def _read(data: DomainSpec, name: str, spec: TransferSpec, *, column: str | None = None) -> Corpus:
+def _read(data: DomainSpec, name: str, spec: TransferSpec, read: Read, *, column: str | None = None) -> Corpus:
     more = [column for column in (data.translated, column) if column is not None and column not in data.by]
     try:
-        return read_corpus(data.model_copy(update={"by": (*data.by, *more)}), folds=spec.evaluate.folds)
+        return read(data.model_copy(update={"by": (*data.by, *more)}), folds=spec.evaluate.folds)
     except CorpusError as error:
         raise CorpusError(f"{error.problem} (domain {name!r})", got=error.got, fix=error.fix) from error
 
 
-def _by_column(data: DomainSpec, column: str, spec: TransferSpec) -> list[Domain]:
+def _by_column(data: DomainSpec, column: str, spec: TransferSpec, read: Read) -> list[Domain]:
     """One source of rows, told apart by a column."""
-    corpus = _read(data, "all of them", spec, column=column)
+    corpus = _read(data, "all of them", spec, read, column=column)
     values = np.array(corpus.columns[column], dtype=object)
     if without := int((values == "").sum()):
         raise CorpusError(

@@ -17,15 +17,22 @@ from latentprobe.experiment.environment import Reporter, Silent
 from latentprobe.experiment.places import require_room
 from latentprobe.store import FeatureStore, OutcomeStore, default_store
 
-__all__ = ["Plan", "extract_features", "make_plan", "plan_rows"]
-
-Find = Callable[..., list[PlannedSource]]
-FindPrompted = Callable[..., tuple[BackboneSpec, list[PlannedSource]]]
+__all__ = ["Finders", "Plan", "extract_features", "make_plan", "plan_rows"]
 
 #: Baselines that read texts, which images have none of.
 TEXT_BASELINES = ("tfidf", "length", "prompted", "zero_shot")
 #: Baselines made of the pooled hidden states.
 HIDDEN_BASELINES = ("hidden", "sae_hidden")
+
+
+@dataclass(frozen=True)
+class Finders:
+    """Who reads rows and finds models and SAEs. A run insists on all of them; a plan makes do with what is known."""
+
+    corpus: Callable[..., Corpus] = read_corpus
+    sources: Callable[..., list[PlannedSource]] = plan_sources
+    prompted: Callable[..., tuple[BackboneSpec, list[PlannedSource]]] = plan_prompted
+    answers: Callable[..., list[PlannedAnswers]] = plan_answers
 
 
 @dataclass(frozen=True)
@@ -85,25 +92,19 @@ class Plan:
         return passed
 
 
-def make_plan(
-    spec: ExperimentSpec, store: Path | None, find: Find = plan_sources, find_prompted: FindPrompted = plan_prompted
-) -> Plan:
-    """Read the rows and find models and SAEs, with ``find`` and ``find_prompted``, computing nothing."""
-    return plan_rows(spec, read_corpus(spec.data, folds=spec.evaluate.folds), store, find, find_prompted)
+def make_plan(spec: ExperimentSpec, store: Path | None, find: Finders | None = None) -> Plan:
+    """Read the rows and find models and SAEs, computing nothing."""
+    find = find or Finders()
+    return plan_rows(spec, find.corpus(spec.data, folds=spec.evaluate.folds), store, find)
 
 
-def plan_rows(
-    spec: ExperimentSpec,
-    corpus: Corpus,
-    store: Path | None,
-    find: Find = plan_sources,
-    find_prompted: FindPrompted = plan_prompted,
-) -> Plan:
+def plan_rows(spec: ExperimentSpec, corpus: Corpus, store: Path | None, find: Finders | None = None) -> Plan:
     """Find models and SAEs for rows that were read, computing nothing."""
+    find = find or Finders()
     spec, corpus = _comparable(spec, corpus)
     sources = tuple(
         tuple(
-            find(
+            find.sources(
                 backbone,
                 spec.pooling,
                 corpus.fingerprint,
@@ -126,11 +127,11 @@ def plan_rows(
             got="baselines: []",
             fix="write `baselines: [hidden, tfidf, majority]`",
         )
-    prompted, answers = tuple(_prompted(spec, corpus, find_prompted)), tuple(_answers(spec, corpus))
+    prompted, answers = tuple(_prompted(spec, corpus, find)), tuple(_answers(spec, corpus, find))
     return Plan(spec, corpus, sources, prompted, answers, FeatureStore(store or default_store()))
 
 
-def _answers(spec: ExperimentSpec, corpus: Corpus) -> list[PlannedAnswers]:
+def _answers(spec: ExperimentSpec, corpus: Corpus, find: Finders) -> list[PlannedAnswers]:
     """The models that are asked the task."""
     if spec.task is None or "zero_shot" not in spec.baselines:
         return []
@@ -140,18 +141,18 @@ def _answers(spec: ExperimentSpec, corpus: Corpus) -> list[PlannedAnswers]:
             got=f"{len(corpus.target.classes)} label columns",
             fix="leave zero_shot out, or name one label column",
         )
-    return plan_answers(spec.task, spec.backbones, corpus.target.classes, corpus.fingerprint)
+    return find.answers(spec.task, spec.backbones, corpus.target.classes, corpus.fingerprint)
 
 
 def _prompted(
-    spec: ExperimentSpec, corpus: Corpus, find: FindPrompted
+    spec: ExperimentSpec, corpus: Corpus, find: Finders
 ) -> Iterator[tuple[BackboneSpec, tuple[PlannedSource, ...]]]:
     """The backbones as they read the task's prompt. Backbones that differ in what else they read do so alike."""
     known: set[str] = set()
     if spec.task is None or "prompted" not in spec.baselines:
         return
     for backbone in spec.backbones:
-        reading, planned = find(backbone, spec.task, corpus.fingerprint)
+        reading, planned = find.prompted(backbone, spec.task, corpus.fingerprint)
         new = tuple(source for source in planned if source.fingerprint not in known)
         known |= {source.fingerprint for source in new}
         if new:

@@ -16,9 +16,10 @@ from latentprobe.config import BackboneSpec, MatchingSpec
 from latentprobe.corpus import Corpus, Target, read_corpus
 from latentprobe.encode.extract import extract
 from latentprobe.encode.formats import label_table
-from latentprobe.encode.sources import PlannedSource, plan_sources
+from latentprobe.encode.sources import PlannedSource
 from latentprobe.errors import SpecError
 from latentprobe.experiment.environment import Reporter, Silent, Stopwatch, environment
+from latentprobe.experiment.features import Finders
 from latentprobe.experiment.places import require_folder
 from latentprobe.files import atomic_folder, write_json, write_text
 from latentprobe.learn import FittedProbe, Recipe, Split, choose, inner_folds, split, units_of
@@ -28,7 +29,7 @@ from latentprobe.learn.metrics import macro_f1
 from latentprobe.store import FeatureStore, SparseFeatures, default_store
 from latentprobe.store.labels import shown_label
 
-__all__ = ["run_matching"]
+__all__ = ["plan_sides", "run_matching"]
 
 #: Pairs that are listed, the best first.
 LISTED = 200
@@ -56,7 +57,7 @@ def run_matching(spec: MatchingSpec, out: Path, *, store: Path | None = None, re
     features = FeatureStore(store or default_store())
     with watch.stage("read"):
         corpus = read_corpus(spec.data, folds=spec.evaluate.folds)
-        sides = [_planned(side, spec.pooling, corpus) for side in (spec.first, spec.second)]
+        sides = plan_sides(spec, corpus, Finders())
         share = spec.data.test if isinstance(spec.data.test, float) else 0.0
         parts = split(corpus, test=share, seed=spec.evaluate.seed)
     with watch.stage("extract"):
@@ -74,15 +75,19 @@ def run_matching(spec: MatchingSpec, out: Path, *, store: Path | None = None, re
     return out
 
 
-def _planned(side: BackboneSpec, pooling: str, corpus: Corpus) -> PlannedSource:
+def plan_sides(spec: MatchingSpec, corpus: Corpus, find: Finders) -> list[PlannedSource]:
+    """The features of the first side and of the second, computing nothing."""
     if corpus.images is not None or corpus.target.kind == "multilabel":
         raise SpecError(
             "features are matched on texts with one label each",
             got=f"{'images' if corpus.images is not None else 'several labels'} in {corpus.name}",
             fix="name a table of texts with one label column",
         )
-    (source,) = plan_sources(side, [pooling], corpus.fingerprint, hidden=False)
-    return source
+    sides = []
+    for side in (spec.first, spec.second):
+        (source,) = find.sources(side, [spec.pooling], corpus.fingerprint, hidden=False)
+        sides.append(source)
+    return sides
 
 
 def _rows(

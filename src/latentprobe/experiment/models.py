@@ -29,7 +29,7 @@ from latentprobe.learn.intervals import bootstrap_macro_f1, interval, paired_dif
 from latentprobe.report.wording import family
 from latentprobe.store import OutcomeStore
 
-__all__ = ["run_models"]
+__all__ = ["right_answers", "run_models"]
 
 #: Columns of a chosen row that identify it.
 CHOSEN = ("name", "layer", "sae", "pooling", "binarize", "selection", "C", "n_features", "inner_macro_f1", "roc_auc")
@@ -66,7 +66,7 @@ def run_models(
     require_folder(out, "models.json")
     with watch.stage("read"):
         plan = make_plan(spec, store)
-        answers = _answers(spec, plan)
+        answers = right_answers(plan)
         share = spec.data.test if isinstance(spec.data.test, float) else 0.0
         parts = split(plan.corpus, test=share, seed=spec.evaluate.seed)
     with watch.stage("extract"):
@@ -94,7 +94,7 @@ def run_models(
     return out
 
 
-def _answers(spec: ModelsSpec, plan: Plan) -> NDArray[np.float64]:
+def right_answers(plan: Plan) -> NDArray[np.float64]:
     """1 where a target answered right, 0 where wrong, nan where it was not asked, [n, targets]."""
     target = plan.corpus.target
     if target.kind == "multilabel":

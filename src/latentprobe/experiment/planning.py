@@ -1,125 +1,186 @@
-"""What a run would do, before it does it: work, what must be fetched for it, and what it is estimated to take.
+"""What some work would do, before it does it: passes, what must be fetched for them, what they are estimated to take.
 
 Fetches nothing and writes nothing: a plan is made of what is on this machine and of what is known of the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+import json
 from pathlib import Path
 from typing import Any
 
-from latentprobe.config import EvaluateSpec, ExperimentSpec
-from latentprobe.corpus import Corpus, corpus_from
-from latentprobe.encode.known import Known, known_model, known_prompted, known_sae, known_sources, offline
-from latentprobe.encode.sae import SAE
-from latentprobe.encode.sources import PlannedSource
-from latentprobe.errors import CorpusError
-from latentprobe.experiment.estimates import Estimate, estimate_extraction
-from latentprobe.experiment.features import Plan, make_plan, plan_rows
+import numpy as np
+
+from latentprobe.config import (
+    BehaviourSpec,
+    EvaluateSpec,
+    ExperimentSpec,
+    FileTest,
+    MatchingSpec,
+    ModelsSpec,
+    ProbeSpec,
+    TransferSpec,
+)
+from latentprobe.encode.answers import target_identity
+from latentprobe.encode.known import known_answers, known_prompted, known_sources, known_target, offline
+from latentprobe.experiment.behaviour import answers_store, chunks_of, require_free_names
+from latentprobe.experiment.estimate_asking import Asked
+from latentprobe.experiment.estimates import CHARACTERS_A_TOKEN
+from latentprobe.experiment.features import Finders, make_plan
+from latentprobe.experiment.matching import plan_sides
+from latentprobe.experiment.models import right_answers
+from latentprobe.experiment.passes import Asking, Extraction, passes_of, work
 from latentprobe.experiment.representations import representations
+from latentprobe.experiment.stand_ins import KnownRows, known_questions
+from latentprobe.experiment.transfer import make_transfer_plan
+from latentprobe.store import FeatureStore, default_store
 
 __all__ = ["plan"]
 
-#: What a plan counts with where the data are not here.
-ROWS, WORDS = 1000, 40
+#: Bytes of a log-probability with its counts, as it is kept.
+SCORE = 32
+
+AnySpec = ExperimentSpec | TransferSpec | MatchingSpec | BehaviourSpec
 
 
-def plan(spec: ExperimentSpec, store: Path | None = None) -> dict[str, Any]:
-    """What a run would do, ready for JSON.
+def plan(spec: AnySpec, store: Path | None = None) -> dict[str, Any]:
+    """What a run, a transfer, a matching or a set of questions would do, ready for JSON.
 
     Returns:
-        rows, classes and notes of the data; sources of features, and how many are not stored yet; rows through a model,
-        rows of the table, fits of probes; ``references``: of each model and SAE whether it is here, whether the
-        registry knows it, and its bytes; ``estimates``: tokens, store_bytes, memory_bytes and seconds of extracting
-        what is missing, each with its value, None where it cannot be said, and how it was come by.
+        Of every kind of spec: ``notes`` of the data; ``passes`` of a model over rows that are still to be done, each
+        with model, what it does (extract, ask), rows and sources; ``rows_through_a_model``, the sum of their rows;
+        ``references``: of each model and SAE whether it is here, whether the registry knows it, and its bytes;
+        ``estimates``: tokens, store_bytes, memory_bytes and seconds of these passes, each with its value, None where
+        it cannot be said, and how it was come by. Beside that what there is to compare: rows, classes, sources of
+        features and how many are not stored yet, rows of the table, fits of probes; or prompts and how many are kept.
 
     Raises:
-        LatentprobeError: what would stop the run, as far as it can be seen without a network.
+        LatentprobeError: what would stop the work, as far as it can be seen without a network.
     """
-    with offline(data=spec.data.path.startswith("hf:")):
-        planned = _planned(spec, store)
-        models = [known_model(backbone) for backbone, _ in planned.passes]
-        saes = [[known_sae(name) for name in _references(sources)] for _, sources in planned.passes]
-        estimates = [
-            estimate_extraction(backbone, missing, planned.corpus, model, own)
-            for (backbone, sources), model, own in zip(planned.passes, models, saes, strict=True)
-            if (missing := [source for source in sources if source.fingerprint not in planned.store])
-        ]
-    missing = [source for source in planned.all_sources if source.fingerprint not in planned.store]
-    asked = sum(answers.fingerprint not in planned.store for answers in planned.answers)
+    with offline(data=_reads_the_hub(spec)):
+        if isinstance(spec, TransferSpec):
+            return _of_domains(spec, store)
+        if isinstance(spec, MatchingSpec):
+            return _of_two_sides(spec, store)
+        if isinstance(spec, BehaviourSpec):
+            return _of_questions(spec, store)
+        return _of_an_experiment(spec, store)
+
+
+def _reads_the_hub(spec: AnySpec) -> bool:
+    """Whether any rows are a data set of the hub."""
+    parts = [*spec.domains.values()] if isinstance(spec, TransferSpec) and spec.domains else [spec.data]
+    tests = [getattr(part, "test", None) for part in parts]
+    paths = [part.path for part in parts if part is not None]
+    paths += [test.path for test in tests if isinstance(test, FileTest)]
+    return any(path.startswith("hf:") for path in paths)
+
+
+def _finders(rows: KnownRows) -> Finders:
+    """What is here, and what is known of the rest."""
+    return Finders(rows, known_sources, known_prompted, known_answers)
+
+
+def _of_an_experiment(spec: ExperimentSpec, store: Path | None) -> dict[str, Any]:
+    """An experiment, or the matrix of sources and targets."""
+    planned = make_plan(spec, store, _finders(KnownRows(classes=_named_classes(spec))))
     rows = representations(planned.spec, planned.all_sources, planned.corpus, planned.store, planned.answers)
+    times = _splits(spec.evaluate)
+    if isinstance(spec, ModelsSpec):
+        right_answers(planned)  # which refuses columns that say anything else
+        times = len(spec.targets)
     return {
         "name": spec.name,
         "rows": len(planned.corpus),
         "classes": len(planned.corpus.target.classes),
         "notes": list(planned.corpus.notes),
-        "sources": len(planned.all_sources),
-        "sources_to_extract": len(missing),
-        "rows_through_a_model": len(planned.corpus) * (len(estimates) + asked),
         "representations": len(rows),
-        "probe_fits": len(rows) * (len(spec.probe.C) * spec.evaluate.folds + 1) * _splits(spec.evaluate),
-        "store": str(planned.store.root),
-        "references": _described("model", models) + _described("sae", [sae for own in saes for sae in own]),
-        "estimates": _summed(estimates),
+        "probe_fits": len(rows) * _fits(spec.probe, spec.evaluate.folds) * times,
+        **work(passes_of([planned]), planned.store.root),
     }
 
 
-def _planned(spec: ExperimentSpec, store: Path | None) -> Plan:
-    try:
-        return make_plan(spec, store, known_sources, known_prompted)
-    except CorpusError as error:
-        if not spec.data.path.startswith("hf:") or "cannot be loaded" not in error.problem:
-            raise
-        return plan_rows(spec, _stand_in_rows(spec), store, known_sources, known_prompted)
+def _of_domains(spec: TransferSpec, store: Path | None) -> dict[str, Any]:
+    beside = (spec.domains or {}).values()
+    stand_ins = KnownRows(beside=beside, column=spec.domain, domains=spec.train or ())
+    planned = make_transfer_plan(spec, store, _finders(stand_ins))
+    rows, trained = planned.representations, len(planned.joined.trained)
+    together = (trained > 1) + trained * (trained > 2)  # all, and all but each: one fit a family
+    fits = len(rows) * trained + len(set(planned.families)) * together
+    rounds = 1 if planned.joined.given_test is not None else spec.evaluate.outer_folds
+    return {
+        "name": spec.name,
+        "domains": [f"{domain.name} ({len(domain.corpus):,} rows)" for domain in planned.domains],
+        "trained": [planned.joined.names[one] for one in planned.joined.trained],
+        "rows": sum(len(domain.corpus) for domain in planned.domains),
+        "classes": len(planned.joined.target.classes),
+        "units": len(np.unique(planned.joined.units)),
+        "notes": list(planned.notes),
+        "representations": len(rows),
+        "outer_folds": rounds,
+        "probe_fits": fits * rounds * _fits(spec.probe, spec.evaluate.folds),
+        **work(passes_of(planned.plans), planned.plans[0].store.root),
+    }
 
 
-def _stand_in_rows(spec: ExperimentSpec) -> Corpus:
-    """Rows of a usual size in place of a data set of the hub that is not on this machine."""
-    words = [f"{row} " + "word " * (WORDS - 1) for row in range(ROWS)]
-    corpus = corpus_from(words, [row % 2 for row in range(ROWS)])
-    note = (
-        f"{spec.data.path} is not on this machine, and a plan fetches nothing: all figures are for {ROWS:,} rows of "
-        f"{WORDS} words in 2 classes. `hf download --repo-type dataset NAME` fetches it."
-    )
-    return replace(corpus, notes=(note,))
+def _of_two_sides(spec: MatchingSpec, store: Path | None) -> dict[str, Any]:
+    find = _finders(KnownRows())
+    corpus = find.corpus(spec.data, folds=spec.evaluate.folds)
+    sides = plan_sides(spec, corpus, find)
+    features = FeatureStore(store or default_store())
+    passes = [
+        Extraction(backbone, (source,), corpus, features)
+        for backbone, source in zip((spec.first, spec.second), sides, strict=True)
+    ]
+    return {
+        "name": spec.name,
+        "rows": len(corpus),
+        "classes": len(corpus.target.classes),
+        "notes": list(corpus.notes),
+        "features": spec.features,
+        "permutations": spec.permutations,
+        "probe_fits": 2 * _fits(spec.probe, spec.evaluate.folds),
+        **work(passes, features.root),
+    }
 
 
-def _references(sources: Sequence[PlannedSource]) -> list[str]:
-    """The SAEs of one backbone."""
-    return list(dict.fromkeys(source.sae.reference for source in sources if isinstance(source.sae, SAE)))
+def _of_questions(spec: BehaviourSpec, store: Path | None) -> dict[str, Any]:
+    require_free_names(spec)
+    questions, files, memory = known_questions(spec), known_target(spec.target), answers_store(store)
+    identity = target_identity(spec.target, files)
+    chunks = [chunk for one in questions.conditions.values() for chunk in chunks_of(spec, questions, one, identity)]
+    asked = {chunk.key: chunk for chunk in chunks if memory.read(chunk.key) is None}
+    prompts = Asked.together([Asked(chunk.ids, chunk.prompts, chunk.room) for chunk in asked.values()])
+    every = len(questions) * len(questions.conditions)
+    return {
+        "name": spec.name,
+        "rows": len(questions),
+        "conditions": list(questions.conditions),
+        "prompts": every,
+        "prompts_kept": every - len(prompts),
+        "notes": list(questions.notes),
+        **work([Asking(spec.target, files, prompts, *_kept_bytes(prompts))], memory.root.parent),
+    }
+
+
+def _kept_bytes(asked: Asked) -> tuple[int, str]:
+    """What is kept of questions: the prompts, written as JSON within JSON, and what was said to each."""
+    prompts = len(json.dumps(json.dumps([prompt.text for prompt in asked.prompts])))
+    if isinstance(asked.room, int):
+        return prompts + CHARACTERS_A_TOKEN * asked.room * len(asked), "prompts, and answers of full length"
+    return prompts + SCORE * sum(map(len, asked.room)), f"prompts, and {SCORE} bytes a scored answer"
+
+
+def _named_classes(spec: ExperimentSpec) -> tuple[str, ...]:
+    """The classes, where the spec itself names them."""
+    return tuple(spec.task.answers) if spec.task is not None and spec.task.answers else ()
+
+
+def _fits(probe: ProbeSpec, folds: int) -> int:
+    """How often a probe is fitted to choose C and to be kept."""
+    return len(probe.C) * folds + 1
 
 
 def _splits(how: EvaluateSpec) -> int:
     """How often all rows of the table are fitted."""
     return 1 + (how.repeats * how.folds if how.scheme == "nested" else how.repeats - 1)
-
-
-def _described(kind: str, known: list[Known]) -> list[dict[str, Any]]:
-    """Each model or SAE once."""
-    return [
-        {
-            "kind": kind,
-            "reference": one.reference,
-            "here": one.here,
-            "download": not one.here,
-            "known": one.here or bool(one.facts),
-            "bytes": one.size,
-        }
-        for one in {one.reference: one for one in known}.values()
-    ]
-
-
-def _summed(estimates: list[Estimate]) -> dict[str, dict[str, Any]]:
-    """The backbones run one after the other: memory is that of the largest, all else adds up."""
-    kinds: dict[str, Callable[[list[Any]], Any]]
-    kinds = {"tokens": sum, "store_bytes": sum, "memory_bytes": max, "seconds": sum}
-    if not estimates:
-        return {kind: {"value": 0, "how": "all features are stored"} for kind in kinds}
-    found: dict[str, dict[str, Any]] = {}
-    for kind, together in kinds.items():
-        values = [getattr(one, kind) for one in estimates]
-        hows = dict.fromkeys(getattr(one, f"{kind.removesuffix('_bytes')}_how") for one in estimates)
-        found[kind] = {"value": None if None in values else together(values), "how": "; ".join(hows)}
-    return found

@@ -17,7 +17,7 @@ from latentprobe.corpus.texts import texts_of
 from latentprobe.encode.asking import Prompt, fill
 from latentprobe.errors import CorpusError
 
-__all__ = ["Condition", "Questions", "read_questions"]
+__all__ = ["Condition", "Questions", "questions_of", "read_questions"]
 
 #: What a column of truth values may say for yes and no.
 _SAME = {"true": "yes", "false": "no", "1": "yes", "0": "no", "yes": "true", "no": "false"}
@@ -63,6 +63,12 @@ def read_questions(spec: BehaviourSpec) -> Questions:
     for condition in spec.conditions.values():
         wanted += [column for column in (condition.context, condition.answer) if column is not None]
     table = read_table(data.path, list(dict.fromkeys(wanted + [data.id] * (data.id is not None))))  # type: ignore[list-item]
+    return questions_of(spec, table)
+
+
+def questions_of(spec: BehaviourSpec, table: Table) -> Questions:
+    """What a spec asks of a table that was read. Raises as :func:`read_questions` does."""
+    data = spec.data
     ids = table.keys or numbered(len(table)) if data.id is None else ids_of(table.columns[data.id], column=data.id)
     require_unique(ids)
     notes: list[str] = []

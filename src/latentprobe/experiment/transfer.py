@@ -20,7 +20,7 @@ from latentprobe.config import TransferSpec
 from latentprobe.encode.formats import label_table
 from latentprobe.experiment.domains import Domain, join, read_domains
 from latentprobe.experiment.environment import Reporter, Silent, Stopwatch, environment
-from latentprobe.experiment.features import TEXT_BASELINES, Plan, plan_rows
+from latentprobe.experiment.features import TEXT_BASELINES, Finders, Plan, plan_rows
 from latentprobe.experiment.places import require_folder
 from latentprobe.experiment.representations import representations
 from latentprobe.experiment.transfer_results import overlap_of, predictions_table, results_of
@@ -33,14 +33,14 @@ from latentprobe.learn.transfer import Domains, Transfer, transfer
 from latentprobe.report import write_transfer_report
 from latentprobe.store import OutcomeStore, SparseFeatures
 
-__all__ = ["plan_transfer", "run_transfer"]
+__all__ = ["TransferPlan", "make_transfer_plan", "run_transfer"]
 
 #: Every file of the directory of a transfer.
 FILES = ("spec.yaml", "environment.json", "transfer.json", "predictions.parquet", "report.html")
 
 
 @dataclass(frozen=True, eq=False)
-class _Plan:
+class TransferPlan:
     """A spec with its domains read and its sources found: everything that can be refused has been."""
 
     spec: TransferSpec
@@ -51,6 +51,11 @@ class _Plan:
     notes: tuple[str, ...]
 
     @property
+    def families(self) -> list[str]:
+        """Of each representation ``sae``, or the kind of baseline."""
+        return [_family(row) for row in self.representations]
+
+    @property
     def own(self) -> list[list[Representation]]:
         """The representations of each domain alone."""
         return [representations(plan.spec, plan.all_sources, plan.corpus, plan.store) for plan in self.plans]
@@ -59,6 +64,22 @@ class _Plan:
     def representations(self) -> list[Representation]:
         """Those of all rows together."""
         return [_together(parts) for parts in zip(*self.own, strict=True)]
+
+
+def make_transfer_plan(spec: TransferSpec, store: Path | None, find: Finders | None = None) -> TransferPlan:
+    """Read, join and find everything, computing nothing."""
+    find = find or Finders()
+    domains = read_domains(spec, find.corpus)
+    joined, notes = join(domains, spec)
+    absent = [name for name in spec.baselines if name in TEXT_BASELINES]
+    if any(domain.corpus.images is not None for domain in domains) and absent:
+        kept = tuple(name for name in spec.baselines if name not in absent)
+        if kept:  # else the plan of the images refuses
+            spec = spec.model_copy(update={"baselines": kept})
+            notes.append(f"Left out, as rows are images: {', '.join(absent)}.")
+    own = dict.fromkeys(f"{domain.name}: {note}" for domain in domains for note in domain.corpus.notes)
+    plans = tuple(plan_rows(spec.experiment(domain.spec), domain.corpus, store, find) for domain in domains)
+    return TransferPlan(spec, tuple(domains), joined, plans, (*own, *notes))
 
 
 def run_transfer(
@@ -87,7 +108,7 @@ def run_transfer(
     reporter, watch = reporter or Silent(), Stopwatch()
     require_folder(out, "transfer.json")
     with watch.stage("read"):
-        plan = _planned(spec, store)
+        plan = make_transfer_plan(spec, store)
     with watch.stage("extract"):
         for part in plan.plans:
             part.extract(reporter)
@@ -107,56 +128,13 @@ def run_transfer(
     return out
 
 
-def _environment(plan: _Plan, seconds: dict[str, float]) -> dict[str, Any]:
+def _environment(plan: TransferPlan, seconds: dict[str, float]) -> dict[str, Any]:
     """The content of environment.json, where each fingerprint is that of a domain."""
     seed = plan.spec.evaluate.seed
     own = {domain.name: part.all_sources for domain, part in zip(plan.domains, plan.plans, strict=True)}
     made = environment([source for sources in own.values() for source in sources], seed, seconds)
     each = {name: environment(sources, seed, {})["fingerprints"] for name, sources in own.items()}
     return made | {"fingerprints": {f"{name}: {key}": value for name in each for key, value in each[name].items()}}
-
-
-def plan_transfer(spec: TransferSpec, store: Path | None = None) -> dict[str, Any]:
-    """What a transfer would do: domains, rows, sources and what is stored of them, forward passes, probe fits."""
-    plan = _planned(spec, store)
-    rows, trained = plan.representations, len(plan.joined.trained)
-    together = (trained > 1) + trained * (trained > 2)  # all, and all but each: one fit a family
-    fits = len(rows) * trained + len({_family(row) for row in rows}) * together
-    rounds = 1 if plan.joined.given_test is not None else spec.evaluate.outer_folds
-    sources = [(part, source) for part in plan.plans for source in part.all_sources]
-    missing = [(part, source) for part, source in sources if source.fingerprint not in part.store]
-    return {
-        "name": spec.name,
-        "domains": [f"{domain.name} ({len(domain.corpus):,} rows)" for domain in plan.domains],
-        "trained": [plan.joined.names[one] for one in plan.joined.trained],
-        "classes": len(plan.joined.target.classes),
-        "units": len(np.unique(plan.joined.units)),
-        "notes": list(plan.notes),
-        "sources": len(sources),
-        "sources_to_extract": len(missing),
-        "rows_through_a_model": sum(
-            len(part.corpus) for part in plan.plans for own in part.sources if any((part, s) in missing for s in own)
-        ),
-        "representations": len(rows),
-        "outer_folds": rounds,
-        "probe_fits": fits * rounds * (len(spec.probe.C) * spec.evaluate.folds + 1),
-        "store": str(plan.plans[0].store.root),
-    }
-
-
-def _planned(spec: TransferSpec, store: Path | None) -> _Plan:
-    """Read, join and find everything, computing nothing."""
-    domains = read_domains(spec)
-    joined, notes = join(domains, spec)
-    absent = [name for name in spec.baselines if name in TEXT_BASELINES]
-    if any(domain.corpus.images is not None for domain in domains) and absent:
-        kept = tuple(name for name in spec.baselines if name not in absent)
-        if kept:  # else the plan of the images refuses
-            spec = spec.model_copy(update={"baselines": kept})
-            notes.append(f"Left out, as rows are images: {', '.join(absent)}.")
-    own = dict.fromkeys(f"{domain.name}: {note}" for domain in domains for note in domain.corpus.notes)
-    plans = tuple(plan_rows(spec.experiment(domain.spec), domain.corpus, store) for domain in domains)
-    return _Plan(spec, tuple(domains), joined, plans, (*own, *notes))
 
 
 def _together(parts: Sequence[Representation]) -> Representation:
@@ -189,11 +167,11 @@ def _family(representation: Representation) -> str:
     return "hidden" if representation.columns.get("layer") is not None else representation.name.split(" ")[0]
 
 
-def _fitted(plan: _Plan, jobs: int | None, reporter: Reporter) -> Transfer:
+def _fitted(plan: TransferPlan, jobs: int | None, reporter: Reporter) -> Transfer:
     rows = plan.representations
     return transfer(
         rows,
-        [_family(row) for row in rows],
+        plan.families,
         plan.joined,
         plan.spec.probe,
         plan.spec.evaluate,
@@ -203,7 +181,7 @@ def _fitted(plan: _Plan, jobs: int | None, reporter: Reporter) -> Transfer:
     )
 
 
-def _results(plan: _Plan, result: Transfer) -> dict[str, Any]:
+def _results(plan: TransferPlan, result: Transfer) -> dict[str, Any]:
     """The content of transfer.json."""
     settings = plan.spec.evaluate
     found = cells(result, plan.joined, resamples=settings.bootstrap, seed=settings.seed)
@@ -218,7 +196,7 @@ def _results(plan: _Plan, result: Transfer) -> dict[str, Any]:
     return {**results, "overlap": {"representation": results["representations"][result.common], **shown}}
 
 
-def _add_examples(plan: _Plan, common: int, features: Sequence[dict[str, Any]]) -> None:
+def _add_examples(plan: TransferPlan, common: int, features: Sequence[dict[str, Any]]) -> None:
     """The texts of each domain that light each feature most."""
     for at in plan.joined.trained:
         domain, part = plan.domains[at], plan.plans[at]
