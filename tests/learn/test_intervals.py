@@ -123,9 +123,9 @@ def test_holm_is_the_textbook_procedure() -> None:
 def test_a_hundred_configurations_take_seconds() -> None:
     target = labels(3000, 77)
     predictions = [_noisy(target, 0.8, seed) for seed in range(100)]
-    start = time.perf_counter()
+    start = time.process_time()
     bootstrap_macro_f1(target, predictions, np.arange(3000), resamples=100, seed=0)
-    assert time.perf_counter() - start < 3  # a tenth of the resamples; ten times that is still seconds
+    assert time.process_time() - start < 3  # a tenth of the resamples; ten times that is still seconds
 
 
 def test_the_effect_size_counts_the_rows_on_which_one_alone_is_right() -> None:
