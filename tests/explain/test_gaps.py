@@ -52,7 +52,7 @@ def world(kind: str = "binary", n: int = 600) -> tuple[FittedProbe, sp.csr_matri
 def test_the_features_that_only_tell_the_group_are_dropped_and_the_gap_closes_on_other_rows() -> None:
     probe, rows, target, values = world(n=2000)
     half = np.arange(1000)
-    order = closing(probe, rows[half], target.take(half), values[:1000], measure="fpr", most=2)
+    order = closing(probe, rows[half], target.take(half), values[:1000], np.arange(1000), measure="fpr", most=2).order
     assert set(order) == {20, 21}
     held = np.arange(1000, 2000)
     gaps = [
@@ -66,7 +66,7 @@ def test_the_features_that_only_tell_the_group_are_dropped_and_the_gap_closes_on
 def test_each_step_is_the_best_of_dropping_every_feature_in_turn(kind: str, measure: str) -> None:
     """A second opinion that computes every score anew, from loops and shares of classes."""
     probe, rows, target, values = world(kind, 300)
-    (first,) = closing(probe, rows, target, values, measure=measure, most=1, slope=(0.7,))  # type: ignore[arg-type]
+    (first,) = closing(probe, rows, target, values, np.arange(300), measure=measure, most=1, slope=(0.7,)).order  # type: ignore[arg-type]
 
     def f1(soft: np.ndarray, truth: np.ndarray, known: np.ndarray) -> float:
         scores = [2 * (soft * truth)[:, c].sum() / (soft[:, c].sum() + truth[:, c].sum()) for c in range(soft.shape[1])]
@@ -109,7 +109,7 @@ def test_a_probe_without_a_gap_is_left_alone_and_rows_without_a_value_are_in_no_
     fair = replace(probe, weights=np.where(np.arange(WIDTH) < 6, 50.0 * np.sign(probe.weights), 0.0))
     same = ["A", "B"] * 300
     target = replace(target, y=labels_of(fair.decision(rows), "binary"))
-    assert closing(fair, rows, target, same, measure="accuracy") == []
+    assert closing(fair, rows, target, same, np.arange(600), measure="accuracy").order == []
     said = labels_of(probe.decision(rows), "binary")
     some = np.array([value == "A" for value in values])
     with_third = [value if keep or i % 2 else "" for i, (value, keep) in enumerate(zip(values, some, strict=True))]
@@ -122,7 +122,7 @@ def test_a_probe_without_a_gap_is_left_alone_and_rows_without_a_value_are_in_no_
 def test_a_gap_that_cannot_be_is_refused() -> None:
     probe, rows, target, _ = world(n=100)
     with pytest.raises(CorpusError, match="two values"):
-        closing(probe, rows, target, ["A"] * 95 + ["B"] * 5, measure="accuracy")
+        closing(probe, rows, target, ["A"] * 95 + ["B"] * 5, np.arange(100), measure="accuracy")
     for kind, wrong in (("multiclass", "fpr"), ("multilabel", "accuracy"), ("binary", "beauty")):
         with pytest.raises(SpecError):
             require_measure(kind, wrong)

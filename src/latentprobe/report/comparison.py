@@ -116,22 +116,18 @@ def _row(row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _search(proposal: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The steps of a search that have figures on the rows held out."""
+    """The steps of a search, with their figures on the rows searched."""
     if proposal is None:
         return None
-    judged = [step for step in proposal["steps"] if step["held_out"] is not None and step["held_out"]["gap"]]
-    return {
-        "by": proposal["by"],
+    return proposal | {
         "measure": proposal["gap"].replace("_", " "),
-        "n_searched": proposal["n_searched"],
-        "n_held_out": proposal["n_held_out"],
         "steps": [
             step
             | {
-                "gap": f"{step['held_out']['gap']['widest']['after']:.3f}",
-                "change": signed(step["held_out"]["gap"]["widest"]["change"]["value"], 3),
-                "score": _value(step["held_out"]["macro_f1"]["after"]),
+                "gap": f"{step['searched']['gap']:.3f}",
+                "score": f"{step['searched']['macro_f1']:.3f}",
+                "change": f"{signed(step['inner']['change'], 3)} ± {step['inner']['error']:.3f}",
             }
-            for step in judged
+            for step in proposal["steps"]
         ],
     }
