@@ -101,6 +101,13 @@ def test_a_proposal_is_searched_on_one_half_judged_on_the_other_and_written(
     assert status == 0 and "widest gap in accuracy by side" in out, err
     dropped = Classifier.load(tmp_path / "new").bundle.manifest.edits[0].dropped
     assert sorted(feature.feature for feature in dropped) == [one["feature"] for one in found["dropped"]]
+    status, out, err = command(*propose, "--refit", finished.folder / "messages.csv", "--json")
+    assert status == 0, err
+    again = json.loads(out)
+    assert again["dropped"] == found["dropped"] and again["refitted_on"] == "messages"
+    assert again["scores"]["macro_f1"]["before"] == found["scores"]["macro_f1"]["before"]
+    status, _, err = command(*propose, "--refit", data)
+    assert status == 2 and "140 texts" in err
 
 
 def test_two_runs_are_compared_by_what_they_predicted(finished: Finished, command: Any, tmp_path: Path) -> None:

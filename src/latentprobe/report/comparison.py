@@ -119,7 +119,8 @@ def _search(proposal: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """The steps of a search, with their figures on the rows searched."""
     if proposal is None:
         return None
-    return proposal | {
+    return {
+        **proposal,
         "measure": proposal["gap"].replace("_", " "),
         "steps": [
             step
