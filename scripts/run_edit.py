@@ -258,12 +258,11 @@ def pooled(rows: Judged, before: NDArray[Any], after: NDArray[Any]) -> dict[str,
 
 def main() -> None:
     """Every case named, beside those that were kept before."""
-    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
-    kept = {name: found for name, found in kept.items() if name in CASES}
     for name in sys.argv[1:] or CASES:
         print(name, flush=True)
-        kept[name] = proposed(CASES[name])
-        write_json(RESULTS, kept)
+        found = proposed(CASES[name])
+        kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+        write_json(RESULTS, {name: kept[name] for name in CASES if name in kept} | {name: found})
 
 
 if __name__ == "__main__":

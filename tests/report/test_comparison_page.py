@@ -50,3 +50,13 @@ def test_the_page_has_every_flip_and_every_score() -> None:
 def test_an_edit_that_was_not_measured_says_so() -> None:
     page = edit_page(found(scores=None, data=None))
     assert "labelled rows were not given" in page and "Rows that flipped" not in page
+
+
+def test_a_search_shows_each_step_with_what_inner_folds_say_of_it() -> None:
+    step = {"searched": {"gap": 0.25, "macro_f1": 0.75}, "inner": {"change": -0.125, "error": 0.0625}}
+    steps = [step | {"n_dropped": 0, "feature": None, "label": None, "proposed": False}]
+    steps += [step | {"n_dropped": 1, "feature": 7, "label": HOSTILE, "proposed": True}]
+    proposal = {"by": HOSTILE, "gap": "macro_f1", "n_searched": 11, "n_held_out": 12, "steps": steps, "threshold": None}
+    page = edit_page(found(proposal=proposal))
+    assert page.count("−0.125 ± 0.062") == 2 and page.count("<td>yes</td>") == 1 and "11 rows" in page
+    assert page.count("<script") == 1 and "<img" not in page
