@@ -239,13 +239,14 @@ def proposed(case: Case) -> dict[str, Any]:
         )
         print(f"  {len(drop)} dropped: {gaps}", flush=True)
     changes = np.array([one["gap"]["after"] - one["gap"]["before"] for one in found])
+    scores, against = (pooled(rows, said[side], said["after"]) for side in ("before", "moved"))
     return {
         "by": case.by,
         "gap": case.gap,
         "rounds": found,
         "over_rounds": corrected_t(changes, 1 / 4) | {"narrower": int((changes < 0).sum())},
-        "scores": pooled(rows, said["before"], said["after"]),
-        "threshold": pooled(rows, said["moved"], said["after"]),
+        "scores": scores,
+        "threshold": {"macro_f1": against["macro_f1"], "gap": against["by"][case.by]["changes"][case.gap]},
     }
 
 

@@ -47,6 +47,18 @@ def test_the_page_has_every_flip_and_every_score() -> None:
     assert "weight −0.5" in page
 
 
+def test_a_gap_is_shown_with_the_scores_it_is_between() -> None:
+    """A gap also closes where the better group comes to fare as badly as the other."""
+    one = found()
+    (by,) = one["scores"]["by"].values()
+    same = by["changes"]["fpr"]["same"]
+    page = edit_page(one)
+    for value in (same["highest"], same["lowest"]):
+        for side in ("before", "after"):
+            own = by["scores"][side]["values"][value]["fpr"]
+            assert f"{own['value']:.3f} [{own['low']:.3f}, {own['high']:.3f}]" in page
+
+
 def test_an_edit_that_was_not_measured_says_so() -> None:
     page = edit_page(found(scores=None, data=None))
     assert "labelled rows were not given" in page and "Rows that flipped" not in page

@@ -123,7 +123,11 @@ def _lines(scores: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
             if change is not None:
                 name = measure.replace("_", " ")
                 yield f"{column}: widest gap in {name}", change["widest"]
-                yield f"  {change['same']['highest']} - {change['same']['lowest']}", change["same"]
+                same = change["same"]
+                yield f"  {same['highest']} - {same['lowest']}", same
+                for value in (same["highest"], same["lowest"]):
+                    sides = {side: found["scores"][side]["values"][value][measure] for side in ("before", "after")}
+                    yield f"  {value}", sides
 
 
 def _cell(one: Any) -> str:
@@ -135,7 +139,7 @@ def _cell(one: Any) -> str:
 
 
 def _change(one: Mapping[str, Any]) -> str:
-    return "{value:+.3f} [{low:+.3f}, {high:+.3f}]".format(**one["change"])
+    return "{value:+.3f} [{low:+.3f}, {high:+.3f}]".format(**one["change"]) if "change" in one else ""
 
 
 def _name(classes: Any) -> str:

@@ -84,7 +84,7 @@ def _page(
 
 
 def _lines(scores: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """A line a score: both values, the change, and whether its interval leaves out no change."""
+    """A line a score: both values, and of all but single groups the change and whether its interval leaves out none."""
     named = [("macro F1", scores["macro_f1"]), ("accuracy", scores["accuracy"])]
     named += [(f"F1 of {one['class']}", one) for one in scores["per_class"] if "change" in one]
     for column, by in scores["by"].items():
@@ -94,19 +94,24 @@ def _lines(scores: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 what = measure.replace("_", " ")
                 named.append((f"widest gap in {what} by {column}", change["widest"]))
                 named.append((f"{what} of {same['highest']} minus {same['lowest']}", same))
+                for value in (same["highest"], same["lowest"]):
+                    sides = {side: by["scores"][side]["values"][value][measure] for side in ("before", "after")}
+                    named.append((f"{what} of {value}", sides))
     for name, one in named:
-        change = one["change"]
+        change = one.get("change")
         yield {
             "name": name,
             "before": _value(one["before"]),
             "after": _value(one["after"]),
-            "change": signed(change["value"], 3),
-            "interval": f"[{signed(change['low'], 3)}, {signed(change['high'], 3)}]",
-            "sure": change["low"] > 0 or change["high"] < 0,
+            "change": "" if change is None else signed(change["value"], 3),
+            "interval": "" if change is None else f"[{signed(change['low'], 3)}, {signed(change['high'], 3)}]",
+            "sure": change is not None and (change["low"] > 0 or change["high"] < 0),
         }
 
 
 def _value(one: Any) -> str:
+    if one is None:
+        return "–"
     return f"{one:.3f}" if isinstance(one, float) else f"{one['value']:.3f} [{one['low']:.3f}, {one['high']:.3f}]"
 
 
