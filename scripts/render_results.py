@@ -57,8 +57,8 @@ Figures are macro F1 on test rows that no choice was made on, with 95 % bootstra
 features and for baselines alike, the row shown is the one that was best on inner folds of the training part. TF-IDF
 is the better one of words and characters, by the same rule. "Difference" is paired: the chosen SAE row minus the best
 baseline, on the same resamples of test rows. Seconds are of the whole command, the second run on stored features; peak
-memory is of the first run, with all its processes. Seconds were measured beside other work on the machine: they are upper
-bounds.
+memory is of the first run, with all its processes. Seconds were measured beside other work on the machine: they are
+upper bounds.
 
 "Ahead" and "behind" say that the interval of the difference leaves out zero; "win" and "lose" that p stays below 0.05
 after Holm's correction over the kinds of baselines of the data set; all else is "level".

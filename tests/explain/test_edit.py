@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -49,3 +51,12 @@ def test_a_refit_is_the_fit_that_never_saw_the_dropped_features() -> None:
     assert again.features.tolist() == left
     np.testing.assert_allclose(again.weights, alone.weights)
     np.testing.assert_allclose(again.decision(rows), alone.decision(rows[:, left]))
+
+
+def test_a_probe_without_a_c_is_refitted_with_one_of_the_default_grid() -> None:
+    target = labels(120)
+    rows, units = sparse_rows(target.y, width=60), np.arange(120)
+    folds = inner_folds(target, units, 3, 0)
+    first = choose(rows, target, folds, Recipe("sparse"), ProbeSpec(C=(0.1,))).probe
+    again = refitted(rows, target, units, replace(first, C=None), [0], binarize="none", folds=3).chosen
+    assert [C for C, _ in again.inner] == list(ProbeSpec().C) and again.probe.C in ProbeSpec().C

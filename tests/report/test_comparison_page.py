@@ -57,6 +57,28 @@ def test_a_feature_that_came_or_was_dropped_has_its_label_s_score_where_it_is_kn
         assert "label score" not in edit_page(found(dropped=[unknown]))
 
 
+def test_a_gap_is_shown_with_the_scores_it_is_between() -> None:
+    """A gap also closes where the better group comes to fare as badly as the other."""
+    one = found()
+    (by,) = one["scores"]["by"].values()
+    same = by["changes"]["fpr"]["same"]
+    page = edit_page(one)
+    for value in (same["highest"], same["lowest"]):
+        for side in ("before", "after"):
+            own = by["scores"][side]["values"][value]["fpr"]
+            assert f"{own['value']:.3f} [{own['low']:.3f}, {own['high']:.3f}]" in page
+
+
 def test_an_edit_that_was_not_measured_says_so() -> None:
     page = edit_page(found(scores=None, data=None))
     assert "labelled rows were not given" in page and "Rows that flipped" not in page
+
+
+def test_a_search_shows_each_step_with_what_inner_folds_say_of_it() -> None:
+    step = {"searched": {"gap": 0.25, "macro_f1": 0.75}, "inner": {"change": -0.125, "error": 0.0625}}
+    steps = [step | {"n_dropped": 0, "feature": None, "label": None, "proposed": False}]
+    steps += [step | {"n_dropped": 1, "feature": 7, "label": HOSTILE, "proposed": True}]
+    proposal = {"by": HOSTILE, "gap": "macro_f1", "n_searched": 11, "n_held_out": 12, "steps": steps, "threshold": None}
+    page = edit_page(found(proposal=proposal))
+    assert page.count("−0.125 ± 0.062") == 2 and page.count("<td>yes</td>") == 1 and "11 rows" in page
+    assert page.count("<script") == 1 and "<img" not in page

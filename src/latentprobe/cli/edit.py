@@ -33,9 +33,11 @@ def edit(
     """Take features out of a classifier, and see what that does to its scores, to groups and to single rows.
 
     Without --refit their weights are removed and nothing else changes: each decision is what it was with these features
-    off. The new classifier says in its manifest and on its card what was taken out. Judge it on rows that it was not
-    fitted on. --propose searches half of the rows of --data for features whose removal closes the widest gap between
-    the values of --by at the least cost in macro F1, judges that on the other half, and writes it where there is --out.
+    off. With --refit the remaining features are fitted anew: L2, with the C the classifier had. The new classifier says
+    in its manifest and on its card what was taken out. Judge it on rows that it was not fitted on. --propose searches
+    half of the rows of --data for features whose removal closes the widest gap between the values of --by at the least
+    cost in macro F1, as many as inner folds of that half bear out, judges that on the other half, and writes it where
+    there is --out.
 
     --json prints {"classifier", "dropped": [{"feature", "label", "label_score"}], "refitted_on", "n_features", "data",
     "scores": {"n_rows", "macro_f1": {"before", "after", "change"}, "accuracy", "per_class", "flipped", "by"}}; with
@@ -51,10 +53,10 @@ def edit(
     columns: dict[str, Any] = {"text": text, "label": _labels(label), "group": group}
     judged = None if data is None else DataSpec(path=data, by=tuple(by), **columns)
     again = None if refit is None else DataSpec(path=refit, **columns)
-    if propose and (judged is None or drop is not None or again is not None):
+    if propose and (judged is None or drop is not None):
         raise SpecError(
-            "--propose searches labelled rows, and weights are removed",
-            got="no --data" if judged is None else "--drop or --refit beside it",
+            "--propose searches labelled rows for the features to drop",
+            got="no --data" if judged is None else "--drop beside it",
             fix="write --propose --data FILE --by COLUMN",
         )
     if not propose and (drop is None or out is None):
@@ -69,7 +71,15 @@ def edit(
             assert judged is not None
             from latentprobe.experiment.proposal import propose_edit
 
-            found = propose_edit(bundle, judged, gap=gap, most=most, out=out, reporter=reporter)  # type: ignore[arg-type]  # checked there
+            found = propose_edit(
+                bundle,
+                judged,
+                gap=gap,  # type: ignore[arg-type]  # checked there
+                most=most,
+                refit=again,
+                out=out,
+                reporter=reporter,
+            )
         else:
             assert out is not None
             from latentprobe.experiment.edit import edit_classifier

@@ -63,36 +63,21 @@ def print_comparison(found: Mapping[str, Any], out: Path | None) -> None:
 
 
 def _print_search(proposal: Mapping[str, Any]) -> None:
-    """The steps worth a look, with their figures on both halves."""
+    """The steps, with their figures on the rows searched and on inner folds of them."""
     title = f"widest gap in {proposal['gap'].replace('_', ' ')} by {proposal['by']}: searched on "
-    title += f"{proposal['n_searched']:,} rows, judged on {proposal['n_held_out']:,} others"
+    title += f"{proposal['n_searched']:,} rows (this table), judged on {proposal['n_held_out']:,} others"
     table = Table(title=Text(visible(title)), title_justify="left")
-    for column in (
-        "",
-        "dropped",
-        "last",
-        "gap searched",
-        "macro F1",
-        "gap held out",
-        "change [95 %]",
-        "macro F1 [95 %]",
-    ):
+    for column in ("", "dropped", "last", "gap", "macro F1", "gap minus macro F1, inner folds"):
         table.add_column(column, justify="left" if column in ("", "last") else "right")
     for step in proposal["steps"]:
-        held = step["held_out"]
-        if held is None or held["gap"] is None:
-            continue
-        widest, seen = held["gap"]["widest"], step["searched"]
         last = "" if step["feature"] is None else f"{step['feature']} {step['label'] or ''}"[:40]
         table.add_row(
             "*" if step["proposed"] else "",
             str(step["n_dropped"]),
             Text(visible(last)),
-            f"{seen['gap']:.3f}",
-            f"{seen['macro_f1']:.3f}",
-            f"{widest['after']:.3f}",
-            _change(widest),
-            _cell(held["macro_f1"]["after"]),
+            f"{step['searched']['gap']:.3f}",
+            f"{step['searched']['macro_f1']:.3f}",
+            f"{step['inner']['change']:+.3f} ± {step['inner']['error']:.3f}",
             style="bold" if step["proposed"] else None,
         )
     console().print(table)
@@ -138,7 +123,11 @@ def _lines(scores: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
             if change is not None:
                 name = measure.replace("_", " ")
                 yield f"{column}: widest gap in {name}", change["widest"]
-                yield f"  {change['same']['highest']} - {change['same']['lowest']}", change["same"]
+                same = change["same"]
+                yield f"  {same['highest']} - {same['lowest']}", same
+                for value in (same["highest"], same["lowest"]):
+                    sides = {side: found["scores"][side]["values"][value][measure] for side in ("before", "after")}
+                    yield f"  {value}", sides
 
 
 def _cell(one: Any) -> str:
@@ -150,7 +139,7 @@ def _cell(one: Any) -> str:
 
 
 def _change(one: Mapping[str, Any]) -> str:
-    return "{value:+.3f} [{low:+.3f}, {high:+.3f}]".format(**one["change"])
+    return "{value:+.3f} [{low:+.3f}, {high:+.3f}]".format(**one["change"]) if "change" in one else ""
 
 
 def _name(classes: Any) -> str:

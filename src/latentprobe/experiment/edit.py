@@ -69,10 +69,10 @@ def edit_classifier(
     old = classifier.bundle
     drop = sorted(set(drop))
     require_features(old.probe, drop)
-    judged = _read(classifier, data, reporter)
-    again = _read(classifier, refit, reporter, folds=5)
+    judged = None if data is None else read_judged(classifier, data, reporter)
+    again = None if refit is None else read_judged(classifier, refit, reporter, folds=5)
     if judged is not None and again is not None:
-        _require_apart(again, judged)
+        require_apart(again, judged)
     new = without_features(old, drop, again, judged)
     found = edit_of(old, new, drop, judged)
     save(new, out, found)
@@ -142,15 +142,18 @@ def require_another(path: Path, out: Path) -> None:
         raise OutputError("the edited classifier goes beside the original", got=str(out), fix="name another --out")
 
 
-def _read(classifier: Classifier, data: DataSpec | None, reporter: Reporter, *, folds: int = 2) -> Judged | None:
-    if data is None:
-        return None
+def read_judged(classifier: Classifier, data: DataSpec, reporter: Reporter, *, folds: int = 2) -> Judged:
+    """Labelled rows as the classifier sees them."""
     corpus, target = read_labelled(data, classifier.bundle.manifest, reporter, folds=folds)
     return seen_by(classifier, corpus, target, reporter)
 
 
-def _require_apart(fitted: Judged, judged: Judged) -> None:
-    """Refuse to judge on rows that were fitted on."""
+def require_apart(fitted: Judged, judged: Judged) -> None:
+    """Refuse to judge on rows that were fitted on.
+
+    Raises:
+        CorpusError: a text stands in both.
+    """
     shared = set(fitted.corpus.keys) & set(judged.corpus.keys) - {""}
     if shared:
         raise CorpusError(

@@ -89,7 +89,10 @@ def refitted(
     folds: int = 5,
     seed: int = 0,
 ) -> Refitted:
-    """Fit the probe anew on the features it keeps, with the C it had; thresholds are learned anew where they were.
+    """Fit the probe anew on the features it keeps; thresholds are learned anew where they were.
+
+    The penalty is L2 with balanced classes, the default of every fit, and C is the one the probe had; of a probe that
+    has none, C is chosen on the folds from the default grid of ``ProbeSpec``.
 
     Args:
         rows: pooled features, csr_matrix [n, width].

@@ -15,6 +15,8 @@ __all__ = ["comparison_page", "edit_page", "score_lines"]
 
 #: Features of each list, and flipped rows, that the page shows; the JSON beside it has all.
 FEATURES, ROWS = 100, 2000
+#: Figures of a score.
+KINDS = ("before", "after", "change")
 
 
 def edit_page(found: Mapping[str, Any]) -> str:
@@ -71,7 +73,8 @@ def _page(
 
 
 def score_lines(scores: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """A line a score: both values, the change, whether its interval leaves out no change, and plain figures."""
+    """A line a score: both values, of all but single groups the change and whether its interval leaves out none, and
+    plain figures."""
     named = [("macro F1", scores["macro_f1"]), ("accuracy", scores["accuracy"])]
     named += [(f"F1 of {one['class']}", one) for one in scores["per_class"] if "change" in one]
     for column, by in scores["by"].items():
@@ -81,28 +84,38 @@ def score_lines(scores: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 what = measure.replace("_", " ")
                 named.append((f"widest gap in {what} by {column}", change["widest"]))
                 named.append((f"{what} of {same['highest']} minus {same['lowest']}", same))
+                for value in (same["highest"], same["lowest"]):
+                    sides = {side: by["scores"][side]["values"][value][measure] for side in ("before", "after")}
+                    named.append((f"{what} of {value}", sides))
     for name, one in named:
-        change = one["change"]
+        change = one.get("change")
         yield {
             "name": name,
             "before": _value(one["before"]),
             "after": _value(one["after"]),
-            "change": signed(change["value"], 3),
-            "interval": f"[{signed(change['low'], 3)}, {signed(change['high'], 3)}]",
-            # A widest gap is too wide in every resample: where that alone moves it, its own change lies outside.
-            "sure": not change["low"] <= 0 <= change["high"] and change["low"] <= change["value"] <= change["high"],
-            "plain": {"score": name, **_plain("before", one), **_plain("after", one), **_plain("change", one)},
+            "change": "" if change is None else signed(change["value"], 3),
+            "interval": "" if change is None else f"[{signed(change['low'], 3)}, {signed(change['high'], 3)}]",
+            "sure": change is not None and _is_sure(change),
+            "plain": {"score": name} | {k: v for what in KINDS if what in one for k, v in _plain(what, one).items()},
         }
 
 
 def _value(one: Any) -> str:
+    if one is None:
+        return "–"
     return f"{one:.3f}" if isinstance(one, float) else f"{one['value']:.3f} [{one['low']:.3f}, {one['high']:.3f}]"
 
 
-def _plain(what: str, one: Mapping[str, Any]) -> dict[str, float]:
+def _is_sure(change: Mapping[str, float]) -> bool:
+    """Whether an interval leaves out no change. A widest gap is too wide in every resample: where that alone moves it,
+    its own change lies outside."""
+    return not change["low"] <= 0 <= change["high"] and change["low"] <= change["value"] <= change["high"]
+
+
+def _plain(what: str, one: Mapping[str, Any]) -> dict[str, float | None]:
     """A value of a score, with its interval where it has one, under names of its own."""
     value = one[what]
-    if isinstance(value, float):
+    if not isinstance(value, Mapping):
         return {what: value}
     return {what: value["value"], f"{what} low": value["low"], f"{what} high": value["high"]}
 
@@ -113,22 +126,19 @@ def _row(row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _search(proposal: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The steps of a search that have figures on the rows held out."""
+    """The steps of a search, with their figures on the rows searched."""
     if proposal is None:
         return None
-    judged = [step for step in proposal["steps"] if step["held_out"] is not None and step["held_out"]["gap"]]
     return {
-        "by": proposal["by"],
+        **proposal,
         "measure": proposal["gap"].replace("_", " "),
-        "n_searched": proposal["n_searched"],
-        "n_held_out": proposal["n_held_out"],
         "steps": [
             step
             | {
-                "gap": f"{step['held_out']['gap']['widest']['after']:.3f}",
-                "change": signed(step["held_out"]["gap"]["widest"]["change"]["value"], 3),
-                "score": _value(step["held_out"]["macro_f1"]["after"]),
+                "gap": f"{step['searched']['gap']:.3f}",
+                "score": f"{step['searched']['macro_f1']:.3f}",
+                "change": f"{signed(step['inner']['change'], 3)} ± {step['inner']['error']:.3f}",
             }
-            for step in judged
+            for step in proposal["steps"]
         ],
     }
