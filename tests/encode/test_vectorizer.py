@@ -366,3 +366,9 @@ def test_scikit_learn_knows_that_it_takes_texts() -> None:
         pairs = list(estimator_checks.estimator_checks_generator(SAEVectorizer()))
     for estimator, check in pairs:
         check(estimator)
+
+
+def test_a_notebook_shows_the_vectorizer_and_its_settings() -> None:
+    page = SAEVectorizer(layer=3, sae="<script>alert(1)</script>", pooling="sum")._repr_html_()
+    assert "SAEVectorizer" in page and "pooling" in page and "sum" in page
+    assert "<script>alert(1)" not in page
