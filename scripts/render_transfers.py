@@ -35,9 +35,10 @@ KINDS = {
 INTRO = """## Transfer
 
 Train on one domain, test on each: everything is chosen on inner folds of the training domain, and all families are
-fitted on the same rows. In the matrices, macro F1 of SAE features on test rows stands over that of the baseline inner
-folds prefer; native cells are bold. A mean difference has a 95 % interval over units (texts, pairs, templates) that are
-drawn from all domains at once. [How it is kept fair](transfer.md); intervals of each cell are in `results/`.
+fitted on the same rows. In a matrix, macro F1 on test rows of SAE features comes first, then that of the baseline that
+inner folds prefer; native cells are bold. Where ROC-AUC is near chance, differences in macro F1 away from home come
+from where thresholds fall. A mean difference has a 95 % interval over units (texts, pairs, templates), which are drawn
+from all domains at once. [How it is kept fair](transfer.md); intervals of each cell are in `results/`.
 """
 
 
